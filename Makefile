@@ -1,0 +1,40 @@
+# Copyright (c) 2026, ascend.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# The Python that chooses the tool set: 3.11 gets ansible-core 2.19, 3.12 and later 2.21.
+PYTHON ?= python3
+TOOLS = set -e; bin=$$(tests/tools/toolset.sh $(PYTHON))/bin;
+
+.DEFAULT_GOAL := help
+.PHONY: help tools test lint unit demo demo-down demo-break bench test-down docs clean
+
+help: ## Show the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+tools: ## Install the pinned tools into .cache (every other command does so by itself)
+	@$(TOOLS) echo "tools: $$bin"
+
+test: ## Everything CI checks, from nothing
+	@$(TOOLS) exec $$bin/python tests/tools/gate.py
+
+lint: ## The static checks alone
+	@$(TOOLS) $$bin/python tests/tools/gate.py ruff ruff-format mypy ansible-lint antsibull-docs
+
+unit: ## The unit tests alone
+	@$(TOOLS) $$bin/python -m pytest tests/unit -q
+
+demo: ## Start the simulated fleet and take it through site.yml
+	@$(TOOLS) exec bash tests/tools/demo.sh $$bin
+
+demo-down: ## Remove the simulated fleet, leave nothing behind
+	@$(TOOLS) $$bin/python tests/sim/fleet --name demo down
+
+docs: ## Write the generated pages of docs/
+	@$(TOOLS) $$bin/python tests/tools/findings_page.py
+
+test-down: ## Remove the simulated fleet of the tests
+	@$(TOOLS) $$bin/python tests/sim/fleet --name test down
+
+clean: demo-down test-down ## Remove the fleets, the tools and every cache
+	@rm -rf .cache .sim

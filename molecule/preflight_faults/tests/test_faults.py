@@ -1,0 +1,106 @@
+# Copyright (c) 2026, ascend.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Break the simulated hosts, run the preflight as an operator would, and read its report."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+BIN = Path(sys.executable).parent
+
+# One round breaks both hosts; faults that hide each other stand in different rounds.
+# (host, fault, arguments, the finding it must give, words of its message)
+ROUNDS = {
+    "many_at_once": [
+        ("a2-1", "driver-version", ["24.1.0"], "DRV-003", ["24.1.0"]),
+        ("a2-1", "device-node", ["3"], "DEV-005", ["/dev/davinci3"]),
+        ("a2-1", "alarm", ["5"], "NPU-007", ["Alarm"]),
+        ("a2-1", "card-held", ["2"], "NPU-011", ["someone-elses-training"]),
+        ("a2-1", "port-taken", ["8010"], "NET-001", ["8010"]),
+        ("a3-1", "truncated", [], "NPU-004", ["truncated"]),
+        ("a3-1", "disk-full", [], "DSK-001", []),
+        ("a3-1", "manager-node", [], "DEV-007", ["davinci_manager"]),
+    ],
+    "docker_and_tool": [
+        ("a2-1", "docker-down", [], "DKR-002", []),
+        ("a2-1", "card-lost", ["6"], "DEV-004", []),
+        ("a2-1", "process-held", ["1"], "NPU-012", []),
+        ("a3-1", "npu-smi-directory", [], "NPU-002", []),
+    ],
+    "refusals": [
+        ("a2-1", "hung", [], "NPU-003", []),
+        ("a3-1", "dcmi-8020", [], "NPU-005", ["-8020"]),
+    ],
+    "libraries": [
+        ("a2-1", "missing-library", [], "NPU-006", ["libdrvdsmi_host.so"]),
+        ("a3-1", "reboot-pending", [], "DRV-006", []),
+        ("a3-1", "no-hccn-conf", [], "NET-002", []),
+    ],
+}
+MARKER = "/run/ascend-fleet-test-marker"
+# Everything newer than the marker on the host, apart from what a login, a journal and the simulator itself write.
+CHANGED = (
+    f"find / -xdev -newer {MARKER} ! -type d"
+    r" ! -path '/proc/*' ! -path '/sys/*' ! -path '/run/*' ! -path '/tmp/*' ! -path '/dev/*' ! -path '/var/log/*'"
+    r" ! -path '/var/lib/docker/*' ! -path '/var/lib/systemd/*' ! -path '/var/lib/ascend-sim/*' ! -path '/root/.ansible/*' ! -path '/var/tmp/*'"
+)
+
+
+def fleet(*words):
+    """The simulator's command line tool."""
+    done = subprocess.run(
+        [sys.executable, "tests/sim/fleet", "--name", "test", *words], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(autouse=True)
+def whole_hosts():
+    yield
+    for host in ("a2-1", "a3-1"):
+        fleet("mend", host)
+
+
+def preflight(inventory, report):
+    """Run the playbook; its exit status, what it printed, and its report as data."""
+    env = dict(os.environ, ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"), ANSIBLE_COLLECTIONS_PATH=str(ROOT / ".collections"))
+    command = [str(BIN / "ansible-playbook"), "-i", inventory, "playbooks/preflight.yml", "-e", f"npu_preflight_report_json={report}"]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=600, check=False)
+    return done.returncode, done.stdout + done.stderr, json.loads(report.read_text()) if report.exists() else None
+
+
+@pytest.mark.parametrize("name", ROUNDS)
+def test_each_fault_is_named_with_its_fix(name, request, tmp_path):
+    for host, fault, arguments, _identity, _words in ROUNDS[name]:
+        fleet("break", host, fault, *arguments)
+    for host in ("a2-1", "a3-1"):
+        fleet("exec", host, "--", "touch", MARKER)
+    status, output, report = preflight(request.config.getoption("ansible_inventory"), tmp_path / "report.json")
+    assert status == 2, output
+    assert "Traceback" not in output
+    for host, fault, _arguments, identity, words in ROUNDS[name]:
+        found = [f for f in report["hosts"][host]["findings"] if f["id"] == identity]
+        assert found, f"{fault} on {host} did not give {identity}: {report['hosts'][host]['findings']}\n{output}"
+        assert all(f["fix"] for f in found)
+        for word in words:
+            assert any(word in f["message"] for f in found), (word, found)
+        assert identity in output
+    for host in ("a2-1", "a3-1"):
+        changed = fleet("exec", host, "--", "sh", "-c", CHANGED).split()
+        assert changed == [], changed
+
+
+def test_a_whole_fleet_passes(request, tmp_path):
+    status, output, report = preflight(request.config.getoption("ansible_inventory"), tmp_path / "report.json")
+    assert status == 0, output
+    errors = [f for host in report["hosts"].values() for f in host["findings"] if f["severity"] == "error"]
+    assert errors == []

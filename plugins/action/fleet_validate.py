@@ -1,0 +1,78 @@
+# Copyright (c) 2026, ascend.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Check inventory, release and variables on the controller."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Optional
+
+import yaml
+from ansible.plugins.action import ActionBase
+from ansible_collections.ascend.fleet.plugins.module_utils import _fleet
+from ansible_collections.ascend.fleet.plugins.module_utils._hardware import GENERATIONS
+from ansible_collections.ascend.fleet.plugins.module_utils._native import to_native_types
+from ansible_collections.ascend.fleet.plugins.module_utils._release import ReleaseError
+from ansible_collections.ascend.fleet.plugins.plugin_utils import _releases
+
+ROLES = Path(__file__).resolve().parents[2] / "roles"
+
+
+def role_variables() -> dict[str, list[str]]:
+    """The variables that each role of the collection accepts, from its argument specification."""
+    found = {}
+    for path in sorted(ROLES.glob("*/meta/argument_specs.yml")):
+        specs = yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]
+        found[path.parents[1].name] = sorted({name for spec in specs.values() for name in spec.get("options", {})})
+    return found
+
+
+class ActionModule(ActionBase):
+    """The action ``ascend.fleet.fleet_validate``: no argument, no connection."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
+        result = super().run(tmp, task_vars)
+        self.validate_argument_spec(argument_spec={})
+        task_vars = task_vars or {}
+        groups = to_native_types(dict(task_vars.get("groups", {})))
+        hosts = groups.get("npu_hosts", [])
+        hostvars = task_vars.get("hostvars", {})
+        # Raw values: a template is evaluated by the host that uses it, not here.
+        variables = {host: dict(hostvars.raw_get(host)) for host in hosts}
+        wanted = set(_fleet.FLEET_VARIABLES)
+        roles = role_variables()
+        prefixes = (*(role + "_" for role in roles), "fleet_", "artifact_")
+        variables = {
+            host: {k: to_native_types(v) for k, v in own.items() if k in wanted or k.startswith(prefixes) or k in _fleet.REMOVED_VARIABLES}
+            for host, own in variables.items()
+        }
+        mistakes = _fleet.validate_fleet(groups, variables, generations=sorted(GENERATIONS), role_variables=roles)
+        releases: dict[str, set[str]] = {}
+        for own in variables.values():
+            name, generation = own.get("fleet_release"), own.get("npu_generation")
+            if isinstance(name, str) and name and "{{" not in name:
+                releases.setdefault(name, set()).add(str(generation))
+        errors = {}
+        for name, generations in sorted(releases.items()):
+            try:
+                release = _releases.by_name(name, to_native_types({k: task_vars.get(k) for k in ("inventory_dir", "ansible_inventory_sources", "playbook_dir")}))
+            except ReleaseError as exc:
+                errors[name] = str(exc)
+                continue
+            missing = (generations & set(GENERATIONS)) - {image["generation"] for image in release["images"]}
+            if missing:
+                errors[name] = "no image for the generation %s, which the inventory has. Fix: add it to the release or take those hosts out" % (
+                    ", ".join(sorted(missing))
+                )
+        if mistakes or errors:
+            # The message alone: Ansible prints a failed task's whole result, and saying all of it twice hides it.
+            count = len(mistakes) + len(errors)
+            result.update(failed=True, msg="The fleet's description has %d mistake(s):\n%s" % (count, _fleet.report(mistakes, errors)))
+        else:
+            result.update(hosts=hosts, releases=sorted(releases))
+        return result

@@ -1,0 +1,105 @@
+# Copyright (c) 2026, ascend.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Print one preflight report for all hosts of the play."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from typing import Any, Mapping, Optional
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible_collections.ascend.fleet.plugins.module_utils import _hardware
+from ansible_collections.ascend.fleet.plugins.module_utils._native import to_native_types
+from ansible_collections.ascend.fleet.plugins.plugin_utils import _preflight
+
+_COLORS = {"error": "red", "warning": "bright purple", "ok": "green", "ignored": "dark gray"}
+
+
+class ActionModule(ActionBase):
+    """The action ``ascend.fleet.preflight_report``: no connection; looks at every host of the play."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
+        result = super().run(tmp, task_vars)
+        _validation, options = self.validate_argument_spec(
+            argument_spec={
+                "variable": {"type": "str", "default": "npu_preflight_findings"},
+                "node_variable": {"type": "str", "default": "npu_preflight_node"},
+                "title": {"type": "str", "default": ""},
+                "json_path": {"type": "path"},
+                "junit_path": {"type": "path"},
+            }
+        )
+        task_vars = task_vars or {}
+        everyone = [str(h) for h in task_vars.get("ansible_play_hosts_all") or []]
+        alive = {str(h) for h in task_vars.get("ansible_play_hosts") or []}
+        hostvars = task_vars.get("hostvars") or {}
+        findings: dict[str, Any] = {}
+        about: dict[str, str] = {}
+        reasons: dict[str, str] = {}
+        for host in everyone:
+            findings[host] = None
+            if host not in alive:
+                continue  # what a former role left in its variables says nothing about now
+            try:
+                own = hostvars[host]
+                found = own.get(options["variable"])
+                if isinstance(found, list):
+                    findings[host] = to_native_types(found)
+                    about[host] = describe(own.get(options["node_variable"]))
+                else:
+                    reasons[host] = "it has no variable `%s`: its checks did not run" % options["variable"]
+            except Exception as exc:  # one host's broken variables must not hide another's findings
+                reasons[host] = "its findings cannot be read: %s" % exc
+        report = _preflight.build(everyone, findings, about, reasons)
+        display = Display()
+        for line, tone in _preflight.lines(report, options["title"]):
+            display.display(line, color=_COLORS.get(tone))
+        files = {} if self._task.check_mode else {"json_path": _json, "junit_path": _preflight.junit}
+        for option, render in files.items():
+            path = options[option]
+            try:
+                if path:
+                    _write(path, render(report, findings))
+            except OSError as exc:
+                result.update(failed=True, msg="the report cannot be written to %s: %s" % (path, exc.strerror))
+        result.update(changed=False, report=report)
+        return result
+
+
+def describe(node: Any) -> str:
+    """A host in a few words: generation, architecture, driver."""
+    node = to_native_types(node)
+    if not isinstance(node, Mapping):
+        return ""
+    generation = _hardware.generation_of_pci(list(node.get("pci") or []))
+    driver = ((node.get("versions") or {}).get("driver") or {}).get("version")
+    words = [generation or "", str(node.get("architecture") or ""), "driver %s" % driver if driver else ""]
+    return " ".join(w for w in words if w)
+
+
+def _json(report: Mapping[str, Any], _findings: Any) -> str:
+    return json.dumps(report, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def _write(path: str, text: str) -> None:
+    folder = os.path.dirname(os.path.abspath(path))
+    os.makedirs(folder, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=".preflight-", dir=folder)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise

@@ -1,0 +1,272 @@
+# Copyright (c) 2026, ascend.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Read what the docker command line knows. One client owns the program's name, its deadline and its errors."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Callable, Iterable, Optional
+
+from ansible_collections.ascend.fleet.plugins.module_utils import _command
+
+RunCommand = Callable[..., _command.Completed]
+
+LABEL_MANAGED = "ascend.fleet.managed"
+LABEL_UNIT = "ascend.fleet.unit"
+LABEL_CONFIG = "ascend.fleet.config"
+
+# States in which a container's processes exist, and therefore may hold a card.
+LIVE_STATES = frozenset({"running", "paused", "restarting"})
+
+_NO_SUCH = re.compile(r"no such (image|container|object)", re.IGNORECASE)
+_INSPECT_AT_ONCE = 100
+
+
+class DockerError(Exception):
+    """Docker could not answer; the message says which command, how it ended and what docker said."""
+
+    def __init__(self, message: str, *, installed: bool = True, timed_out: bool = False) -> None:
+        super().__init__(message)
+        self.installed = installed
+        self.timed_out = timed_out
+
+
+class Docker:
+    """The docker command line of this host, read-only."""
+
+    def __init__(self, timeout: float = 20.0, binary: str = "docker", run: RunCommand = _command.run) -> None:
+        self.timeout = timeout
+        self.binary = binary
+        self._run = run
+
+    def info(self) -> dict[str, Any]:
+        """``docker info`` in our words; raises DockerError when the daemon does not answer."""
+        return parse_info(self._output(["info", "--format", "{{json .}}"]))
+
+    def containers(self, all_states: bool = True) -> list[dict[str, Any]]:
+        """Every container (only the live ones when ``all_states`` is false), inspected."""
+        argv = ["ps", "--quiet", "--no-trunc"] + (["--all"] if all_states else [])
+        ids = self._output(argv).split()
+        found: list[dict[str, Any]] = []
+        for start in range(0, len(ids), _INSPECT_AT_ONCE):
+            found.extend(parse_containers(self._inspect("container", ids[start : start + _INSPECT_AT_ONCE])))
+        return found
+
+    def container(self, name: str) -> Optional[dict[str, Any]]:
+        """One container by name or id; None when there is none."""
+        found = parse_containers(self._inspect("container", [name]))
+        return found[0] if found else None
+
+    def images(self) -> list[dict[str, Any]]:
+        """Every image with its tags; an image without a tag has none."""
+        return parse_images(self._output(["image", "ls", "--no-trunc", "--format", "{{json .}}"]))
+
+    def inspect_image(self, ref: str) -> Optional[dict[str, Any]]:
+        """One image by tag or id; None when docker does not have it."""
+        found = parse_image_inspect(self._inspect("image", [ref]))
+        return found[0] if found else None
+
+    def _inspect(self, kind: str, refs: Iterable[str]) -> str:
+        argv = [self.binary, kind, "inspect", *refs]
+        done = self._run(argv, timeout=self.timeout)
+        # Something that vanished between the listing and the inspection is left out, not an error:
+        # docker still prints the others before it ends with status 1.
+        if not done.ok and not (done.exit_status == 1 and _NO_SUCH.search(done.stderr)):
+            raise _error(done)
+        return str(done.stdout or "[]")
+
+    def _output(self, argv: list[str]) -> str:
+        done = self._run([self.binary, *argv], timeout=self.timeout)
+        if not done.ok:
+            raise _error(done)
+        return str(done.stdout)
+
+
+def _error(done: _command.Completed) -> DockerError:
+    installed = done.exit_status != 127
+    if not installed:
+        return DockerError("the program `%s` is not installed" % done.argv[0], installed=False)
+    if done.exit_status and done.stdout.lstrip().startswith("{"):
+        # `docker info` prints its object even when the daemon is down, with the reason inside.
+        errors = _object(done.stdout).get("ServerErrors") or []
+        if errors:
+            return DockerError("`%s` ended with status %s: %s" % (" ".join(done.argv), done.exit_status, errors[0]))
+    return DockerError(done.describe(), timed_out=done.timed_out)
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as exc:
+        raise DockerError("docker's answer is not JSON: %s" % exc) from exc
+    if not isinstance(value, dict):
+        raise DockerError("docker's answer is not an object but %s" % type(value).__name__)
+    return value
+
+
+def _objects(text: str) -> list[dict[str, Any]]:
+    try:
+        value = json.loads(text or "[]")
+    except ValueError as exc:
+        raise DockerError("docker's answer is not JSON: %s" % exc) from exc
+    return [v for v in value or [] if isinstance(v, dict)] if isinstance(value, list) else []
+
+
+def parse_info(text: str) -> dict[str, Any]:
+    """``docker info --format '{{json .}}'`` in our words."""
+    raw = _object(text)
+    if "ServerVersion" not in raw and isinstance(raw.get("host"), dict):
+        # podman answering to docker's name (podman-docker): another object altogether.
+        version = raw.get("version") or {}
+        return dict(
+            _INFO_EMPTY,
+            engine="podman",
+            server_version=version.get("Version"),
+            architecture=raw["host"].get("arch"),
+            cgroup_version=str(raw["host"].get("cgroupVersion") or "").lstrip("v") or None,
+            root_dir=(raw.get("store") or {}).get("graphRoot"),
+        )
+    errors = raw.get("ServerErrors") or []
+    if errors:
+        raise DockerError(str(errors[0]))
+    return {
+        "engine": "docker",
+        "server_version": raw.get("ServerVersion") or None,
+        "default_runtime": raw.get("DefaultRuntime") or None,
+        "runtimes": sorted(raw.get("Runtimes") or {}),
+        "storage_driver": raw.get("Driver") or None,
+        "cgroup_version": str(raw.get("CgroupVersion") or "") or None,
+        "cgroup_driver": raw.get("CgroupDriver") or None,
+        "root_dir": raw.get("DockerRootDir") or None,
+        "architecture": raw.get("Architecture") or None,
+        "live_restore": bool(raw.get("LiveRestoreEnabled")),
+        "security_options": [str(o) for o in raw.get("SecurityOptions") or []],
+        "warnings": [str(w) for w in raw.get("Warnings") or []],
+    }
+
+
+_INFO_EMPTY: dict[str, Any] = {
+    "engine": None,
+    "server_version": None,
+    "default_runtime": None,
+    "runtimes": [],
+    "storage_driver": None,
+    "cgroup_version": None,
+    "cgroup_driver": None,
+    "root_dir": None,
+    "architecture": None,
+    "live_restore": False,
+    "security_options": [],
+    "warnings": [],
+}
+
+
+def empty_info() -> dict[str, Any]:
+    """The keys of ``parse_info`` when nothing is known."""
+    return {k: list(v) if isinstance(v, list) else v for k, v in _INFO_EMPTY.items()}
+
+
+def parse_containers(text: str) -> list[dict[str, Any]]:
+    """``docker container inspect …`` in our words."""
+    return [_container(raw) for raw in _objects(text)]
+
+
+def _container(raw: dict[str, Any]) -> dict[str, Any]:
+    config = raw.get("Config") or {}
+    host = raw.get("HostConfig") or {}
+    state = raw.get("State") or {}
+    runtime = host.get("Runtime") or None
+    environment = _environment(config.get("Env"))
+    devices = [str(d.get("PathOnHost")) for d in host.get("Devices") or [] if isinstance(d, dict)]
+    visible = environment.get("ASCEND_VISIBLE_DEVICES")
+    if visible and runtime and "ascend" in runtime:
+        # Ascend Docker Runtime passes the cards itself; docker does not list them.
+        devices.extend("/dev/davinci%d" % n for n in visible_devices(visible))
+    return {
+        "id": str(raw.get("Id") or ""),
+        "name": str(raw.get("Name") or "").lstrip("/"),
+        "image": str(config.get("Image") or ""),
+        "image_id": str(raw.get("Image") or ""),
+        "state": str(state.get("Status") or "unknown"),
+        "privileged": bool(host.get("Privileged")),
+        "devices": sorted(set(devices)),
+        "pid": int(state.get("Pid") or 0) or None,
+        "pids": [],
+        "labels": {str(k): str(v) for k, v in (config.get("Labels") or {}).items()},
+        "runtime": runtime,
+        "network_mode": host.get("NetworkMode") or None,
+        "shm_bytes": int(host.get("ShmSize") or 0) or None,
+        "visible_devices": visible,
+        "published_ports": _published(raw.get("NetworkSettings")),
+        "started_at": state.get("StartedAt") or None,
+        "exit_code": state.get("ExitCode"),
+        "oom_killed": bool(state.get("OOMKilled")),
+    }
+
+
+def _environment(env: Any) -> dict[str, str]:
+    # Only what concerns the cards: a container's environment may hold secrets that must not leave the host.
+    pairs = (str(e).partition("=") for e in env or [])
+    return {name: value for name, _equals, value in pairs if name == "ASCEND_VISIBLE_DEVICES"}
+
+
+def _published(network: Any) -> list[int]:
+    ports: set[int] = set()
+    for bindings in ((network or {}).get("Ports") or {}).values():
+        for binding in bindings or []:
+            port = str((binding or {}).get("HostPort") or "")
+            if port.isdigit():
+                ports.add(int(port))
+    return sorted(ports)
+
+
+def visible_devices(text: str) -> list[int]:
+    """The numbers in a value of ``ASCEND_VISIBLE_DEVICES``: ``0,2-4``; words (``void``, ``all``) give none."""
+    found: set[int] = set()
+    for part in text.split(","):
+        match = re.match(r"^\s*(?:Ascend\w*-)?(\d+)(?:-(\d+))?\s*$", part)
+        if match:
+            first = int(match.group(1))
+            last = int(match.group(2) or first)
+            found.update(range(first, min(last, first + 64) + 1))
+    return sorted(found)
+
+
+def parse_images(text: str) -> list[dict[str, Any]]:
+    """``docker image ls --format '{{json .}}'``, one entry per image id."""
+    images: dict[str, dict[str, Any]] = {}
+    for line in text.splitlines():
+        if not line.strip():
+            continue
+        raw = _object(line)
+        image = images.setdefault(str(raw.get("ID")), {"id": str(raw.get("ID")), "tags": []})
+        repository, tag = str(raw.get("Repository") or ""), str(raw.get("Tag") or "")
+        if repository and repository != "<none>" and tag != "<none>":
+            image["tags"].append("%s:%s" % (repository, tag))
+    return [dict(i, tags=sorted(set(i["tags"]))) for i in images.values()]
+
+
+def parse_image_inspect(text: str) -> list[dict[str, Any]]:
+    """``docker image inspect …`` in our words."""
+    found = []
+    for raw in _objects(text):
+        config = raw.get("Config") or {}
+        found.append(
+            {
+                "id": str(raw.get("Id") or ""),
+                "tags": sorted(str(t) for t in raw.get("RepoTags") or []),
+                "architecture": raw.get("Architecture") or None,
+                "variant": raw.get("Variant") or None,
+                "os": raw.get("Os") or None,
+                "size_bytes": raw.get("Size"),
+                "created": raw.get("Created") or None,
+                "labels": {str(k): str(v) for k, v in (config.get("Labels") or {}).items()},
+                "entrypoint": list(config.get("Entrypoint") or []),
+                "command": list(config.get("Cmd") or []),
+                "working_directory": config.get("WorkingDir") or None,
+                "environment": [str(e) for e in config.get("Env") or []],
+            }
+        )
+    return found

@@ -1,0 +1,259 @@
+# Copyright (c) 2026, ascend.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bring the image of an archive into docker, once, and under its tag."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any, Callable, Optional, Sequence
+
+from ansible_collections.ascend.fleet.plugins.module_utils import _command, _image_archive, _lfs, _progress
+from ansible_collections.ascend.fleet.plugins.module_utils._docker import Docker
+from ansible_collections.ascend.fleet.plugins.module_utils._image_archive import ArchivedImage
+
+_INSPECT_AT_ONCE = 50
+_ROOM = 512 * 1000 * 1000
+
+
+class ImageError(Exception):
+    """The image cannot be had; the message says what was found, what is needed and what to do."""
+
+
+@dataclass
+class Outcome:
+    """What was found and done."""
+
+    known: bool = True
+    loaded: bool = False
+    tagged: bool = False
+    unread: bool = False  # the cache does not know the archive
+    image_id: Optional[str] = None
+    config_digest: Optional[str] = None
+    architecture: Optional[str] = None
+    tags: list[str] = field(default_factory=list)
+    tag: str = ""
+    tag_before: Optional[str] = None
+    message: str = ""
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was, or would be, done."""
+        return self.loaded or self.tagged
+
+
+class ImageStore:
+    """Docker's images: what they are, loading one, tagging one."""
+
+    def __init__(self, timeout: float = 60.0, run: Callable[..., _command.Completed] = _command.run) -> None:
+        self._timeout = timeout
+        self._run = run
+
+    def info(self) -> dict[str, Any]:
+        """What docker says of itself; raises DockerError when it does not answer."""
+        found: dict[str, Any] = Docker(timeout=self._timeout, run=self._run).info()
+        return found
+
+    def images(self) -> list[dict[str, Any]]:
+        """Every image, as ``docker image inspect`` has it."""
+        done = self._run(["docker", "image", "ls", "--quiet", "--no-trunc"], timeout=self._timeout)
+        if not done.ok:
+            raise ImageError("docker does not list its images: %s" % done.describe())
+        ids = sorted(set(done.stdout.split()))
+        found: list[dict[str, Any]] = []
+        for start in range(0, len(ids), _INSPECT_AT_ONCE):
+            found.extend(self._inspect(ids[start : start + _INSPECT_AT_ONCE]))
+        return found
+
+    def image(self, reference: str) -> Optional[dict[str, Any]]:
+        """One image by tag or ID; None when docker has none."""
+        found = self._inspect([reference])
+        return found[0] if found else None
+
+    def load(self, path: str, timeout: float) -> str:
+        """Load an archive and return what docker said."""
+        started = time.monotonic()
+        done = self._run(["docker", "load", "--quiet", "--input", path], timeout=timeout)
+        if done.timed_out:
+            raise ImageError(
+                "docker did not load %s within %d seconds. Raise timeout, or look at the host's disk; "
+                "running again begins the load anew." % (path, timeout)
+            )
+        if not done.ok:
+            raise ImageError(
+                "docker could not load %s (after %d seconds): %s" % (path, time.monotonic() - started, done.describe())
+            )
+        said: str = done.stdout
+        return said
+
+    def tag(self, image_id: str, tag: str) -> None:
+        """Give an image a tag."""
+        done = self._run(["docker", "image", "tag", image_id, tag], timeout=self._timeout)
+        if not done.ok:
+            raise ImageError("docker could not tag %s as %s: %s" % (image_id, tag, done.describe()))
+
+    def _inspect(self, references: Sequence[str]) -> list[dict[str, Any]]:
+        done = self._run(["docker", "image", "inspect", *references], timeout=self._timeout)
+        if not done.ok and not (done.exit_status == 1 and "no such" in done.stderr.lower()):
+            raise ImageError("docker does not describe its images: %s" % done.describe())
+        try:
+            value = json.loads(done.stdout or "[]")
+        except ValueError as exc:
+            raise ImageError("docker's description of its images is not JSON: %s" % exc) from exc
+        return [v for v in value if isinstance(v, dict)] if isinstance(value, list) else []
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked for."""
+
+    path: str
+    machine: str
+    tag: Optional[str] = None
+    image_id: Optional[str] = None
+    timeout: float = 3600.0
+    cache: Optional[str] = None
+    progress: Optional[str] = None
+
+
+def ensure(wanted: Wanted, store: ImageStore, *, check: bool) -> Outcome:
+    """Have the archive's image in docker under its tag; with ``check`` only say what would be done."""
+    outcome = Outcome()
+    if check and not os.path.exists(wanted.path):
+        outcome.known, outcome.loaded, outcome.tag = False, True, wanted.tag or ""
+        outcome.message = "%s is not there yet, so what it holds cannot be told" % wanted.path
+        return outcome
+    images, outcome.unread = _read(wanted, check=check)
+    image = _image_archive.choose(images, wanted.tag or "", wanted.path, wanted.machine)
+    _check_identity(wanted, image)
+    outcome.config_digest = image.config_digest
+    outcome.architecture = image.machine
+    outcome.tag = wanted.tag or (image.tags[0] if image.tags else "")
+    if not outcome.tag:
+        raise ImageError("%s names no tag for its image, and none was asked for. Set tag." % wanted.path)
+    info = store.info()
+    present = store.images()
+    found = _find(present, image)
+    holder = store.image(outcome.tag)
+    outcome.tag_before = str(holder.get("Id")) if holder else None
+    if found is None:
+        outcome.loaded = True
+        outcome.image_id = image.config_digest
+        outcome.tags = sorted({*image.tags, outcome.tag})
+        _check_disk(wanted, image, info, present)
+        if check:
+            outcome.message = "%s would be loaded as %s" % (image.config_digest, outcome.tag)
+            return outcome
+        progress = _progress.Progress(wanted.progress)
+        with progress.watching("load", lambda: read_so_far(wanted.path), os.path.getsize(wanted.path)):
+            said = store.load(wanted.path, wanted.timeout)
+        found = _find(store.images(), image)
+        if found is None:
+            raise ImageError(
+                "docker loaded %s, but does not have the image of it: needed %s, docker said: %s"
+                % (wanted.path, image.config_digest, " ".join(said.split()) or "nothing")
+            )
+        holder = store.image(outcome.tag)
+    outcome.image_id = str(found["Id"])
+    if holder is None or holder.get("Id") != found["Id"]:
+        outcome.tagged = True
+        if not check:
+            store.tag(outcome.image_id, outcome.tag)
+            holder = store.image(outcome.tag)
+            if holder is None or holder.get("Id") != found["Id"]:
+                raise ImageError("docker does not show %s under the tag %s" % (outcome.image_id, outcome.tag))
+    outcome.tags = sorted({str(t) for t in found.get("RepoTags") or []} | {outcome.tag})
+    outcome.message = "%s is %s" % (outcome.tag, outcome.image_id)
+    return outcome
+
+
+def _find(present: Sequence[dict[str, Any]], image: ArchivedImage) -> Optional[dict[str, Any]]:
+    same = [inspected for inspected in present if image.is_image(inspected)]
+    exact = [inspected for inspected in same if inspected.get("Id") == image.config_digest]
+    return exact[0] if exact else same[0] if same else None
+
+
+def _check_identity(wanted: Wanted, image: ArchivedImage) -> None:
+    if image.machine != wanted.machine:
+        raise ImageError(
+            "the image in %s is for %s (%s), this host is %s. "
+            "Choose the archive for %s in the release; an image of another architecture cannot run here."
+            % (wanted.path, image.machine, image.architecture, wanted.machine, wanted.machine)
+        )
+    if wanted.image_id and wanted.image_id not in (image.config_digest, *image.manifest_digests):
+        raise ImageError(
+            "the image in %s is not the pinned one: found %s, needed %s. The archive was replaced at its origin, "
+            "or the pin in the release is wrong." % (wanted.path, image.config_digest, wanted.image_id)
+        )
+
+
+def _check_disk(wanted: Wanted, image: ArchivedImage, info: dict[str, Any], present: Sequence[dict[str, Any]]) -> None:
+    """Docker unpacks the archive into a folder of its own first, and then every layer it does not have."""
+    root = info.get("root_dir")
+    if not root or not os.path.isdir(root):
+        return
+    status = os.statvfs(root)
+    problem = _lfs.disk_problem(
+        needed=2 * image.layer_bytes + _ROOM,
+        free=status.f_bavail * status.f_frsize,
+        place=root,
+        mount=root,
+        what="loading %s (twice its layers: docker unpacks the archive before it takes the layers from it)"
+        % os.path.basename(wanted.path),
+    )
+    known = {layer for inspected in present for layer in (inspected.get("RootFS") or {}).get("Layers") or ()}
+    if problem and not known.issuperset(image.diff_ids):
+        raise ImageError(problem)
+
+
+# --- remembering what a compressed archive holds --------------------------------------------------------------------
+
+
+def read_so_far(path: str, root: str = "/proc") -> int:
+    """Return how far the process that has ``path`` open for reading has come: docker's client does not tell."""
+    furthest = 0
+    wanted = os.path.realpath(path)
+    for pid in os.listdir(root):
+        folder = os.path.join(root, pid, "fd")
+        if not pid.isdigit():
+            continue
+        try:
+            for number in os.listdir(folder):
+                if os.readlink(os.path.join(folder, number)) == wanted:
+                    with open(os.path.join(root, pid, "fdinfo", number), encoding="ascii") as handle:
+                        furthest = max(furthest, int(handle.readline().split()[1]))
+        except (OSError, ValueError, IndexError):
+            continue  # it ended, or is not ours to look at
+    return furthest
+
+
+def _read(wanted: Wanted, *, check: bool) -> tuple[list[ArchivedImage], bool]:
+    """Read the archive, and whether the cache did not know it; what it knows of the very same file is not read again."""
+    try:
+        status = os.stat(wanted.path)
+    except OSError as exc:
+        raise ImageError("the archive %s cannot be read: %s" % (wanted.path, exc.strerror)) from exc
+    signature = [wanted.path, status.st_size, status.st_mtime_ns, status.st_ino]
+    if wanted.cache:
+        try:
+            with open(wanted.cache, encoding="utf-8") as handle:
+                data = json.load(handle)
+            if data["signature"] == signature:
+                return [_restore(entry) for entry in data["images"]], False
+        except (OSError, ValueError, KeyError, TypeError):
+            pass  # no cache, or not one of ours: the archive is read
+    images: list[ArchivedImage] = _image_archive.read_archive(wanted.path)
+    if wanted.cache and not check:
+        os.makedirs(os.path.dirname(wanted.cache), mode=0o755, exist_ok=True)
+        fresh = wanted.cache + ".new"
+        with open(fresh, "w", encoding="utf-8") as handle:
+            json.dump({"signature": signature, "images": [asdict(image) for image in images]}, handle)
+        os.replace(fresh, wanted.cache)
+    return images, bool(wanted.cache)
+
+
+def _restore(entry: dict[str, Any]) -> ArchivedImage:
+    return ArchivedImage(**{k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()})

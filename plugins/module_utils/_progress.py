@@ -1,0 +1,116 @@
+# Copyright (c) 2026, ascend.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How far long work is: written to a file by who does it, read by who waits for it."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Callable, Iterator, Optional
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """How far a stage was at a time; ``total`` is None when nobody knows."""
+
+    stage: str
+    done: int
+    total: Optional[int]
+    at: float
+
+
+class Progress:
+    """Writes snapshots to a file, or nowhere."""
+
+    def __init__(self, path: Optional[str] = None, every: float = 1.0) -> None:
+        self._path = path
+        self._every = every
+
+    def tell(self, stage: str, done: int, total: Optional[int]) -> None:
+        """Write one snapshot. Work never fails because nobody can be told of it."""
+        if self._path is None:
+            return
+        fresh = self._path + ".new"
+        try:
+            with open(fresh, "w", encoding="utf-8") as handle:
+                json.dump(asdict(Snapshot(stage, done, total, time.time())), handle)
+            os.replace(fresh, self._path)
+        except OSError:
+            self._path = None
+
+    @contextmanager
+    def watching(self, stage: str, measure: Callable[[], int], total: Optional[int]) -> Iterator[None]:
+        """While the body works, measure and tell from time to time."""
+        if self._path is None:
+            yield
+            return
+        ended = threading.Event()
+
+        def watch() -> None:
+            while not ended.is_set():
+                try:
+                    self.tell(stage, measure(), total)
+                except OSError:
+                    pass  # a file that was measured has just got its final name
+                ended.wait(self._every)
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            watcher.join(timeout=10)
+
+
+def parse(text: str) -> Optional[Snapshot]:
+    """Read a snapshot; None when there is none, or not a whole one."""
+    try:
+        data = json.loads(text)
+        total = data["total"]
+        return Snapshot(str(data["stage"]), int(data["done"]), None if total is None else int(total), float(data["at"]))
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def describe(snapshot: Snapshot, first: Optional[Snapshot] = None) -> str:
+    """Say stage, percent, rate and time left; the rate is the one since ``first``, of the same stage."""
+    words = [snapshot.stage]
+    if snapshot.total:
+        words.append("%3d%%" % min(100, 100 * snapshot.done // snapshot.total))
+        words.append("%s of %s" % (_bytes(snapshot.done), _bytes(snapshot.total)))
+    elif snapshot.done:
+        words.append(_bytes(snapshot.done))
+    if first is not None and first.stage == snapshot.stage and snapshot.at - first.at >= 1:
+        rate = (snapshot.done - first.done) / (snapshot.at - first.at)
+        if rate > 0:
+            words.append("%s/s" % _bytes(int(rate)))
+            if snapshot.total and snapshot.total > snapshot.done:
+                words.append("%s left" % duration((snapshot.total - snapshot.done) / rate))
+        else:
+            words.append("no bytes for %s" % duration(snapshot.at - first.at))
+    return ", ".join(words)
+
+
+def duration(seconds: float) -> str:
+    """Return a duration as people say it: 45 s, 12 min, 1 h 05 min."""
+    whole = round(seconds)
+    if whole < 90:
+        return "%d s" % whole
+    if whole < 5400:
+        return "%d min" % round(whole / 60)
+    return "%d h %02d min" % (whole // 3600, whole % 3600 // 60)
+
+
+def _bytes(count: int) -> str:
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return "%d %s" % (value, unit) if unit == "B" else "%.1f %s" % (value, unit)
+        value /= 1000
+    return "%.1f TB" % value

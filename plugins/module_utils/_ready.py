@@ -1,0 +1,275 @@
+# Copyright (c) 2026, ascend.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Wait until replicas serve, or until they have nothing left to do. All at once, with one deadline."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import asdict, dataclass
+from typing import Any, Callable, Mapping, Optional, Sequence
+
+from ansible_collections.ascend.fleet.plugins.module_utils import _command, _http, _units, _vllm_log
+
+_SHOWN_LINES = 15
+# What a unit says when it removes a container that is not there: nothing is wrong.
+_NOISE = re.compile(r"^Error(?: response from daemon)?: No such container: ")
+
+
+@dataclass
+class Watch:
+    """What is known of one replica, plain enough to be handed from one short run to the next."""
+
+    unit: str
+    url: str
+    served_model_name: Optional[str] = None
+    ready: bool = False
+    stage: str = _vllm_log.STAGES[0]
+    percent: Optional[int] = None
+    seconds: float = 0.0
+    invocation: str = ""
+    cursor: str = ""
+    heard: float = 0.0  # the clock when the log last had a new line
+    line: str = ""  # that line
+    requests: Optional[int] = None  # running and waiting, while waiting for idle
+    failure: Optional[str] = None
+    kind: str = ""  # equal for replicas that failed in the same way
+
+    def text(self) -> str:
+        """Where it is, for people."""
+        if self.ready:
+            return "ready" if self.requests is None else "idle"
+        if self.requests is not None:
+            return "%d requests left" % self.requests
+        return _vllm_log.Progress(self.stage, self.percent).text()
+
+
+class Watcher:
+    """Looks at several replicas of this host until they are as wanted."""
+
+    def __init__(
+        self,
+        watches: Sequence[Watch],
+        *,
+        timeout: float,
+        silence_timeout: float,
+        api_key: str = "",
+        began: Optional[float] = None,
+        max_restarts: int = 0,
+        poll: float = 2.0,
+        run: Callable[..., _command.Completed] = _command.run,
+        fetch: Callable[..., _http.Answer] = _http.fetch,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.watches = list(watches)
+        # The clock counts from the start of the host, so it means the same to the next run.
+        self.began = clock() if began is None else began
+        self._timeout = timeout
+        self._silence_timeout = silence_timeout
+        self._api_key = api_key
+        self._max_restarts = max_restarts
+        self._poll = poll
+        self._run = run
+        self._fetch = fetch
+        self._clock = clock
+        self._sleep = sleep
+        self._systemd = _units.Systemd(run)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the wait began."""
+        return self._clock() - self.began
+
+    @property
+    def failures(self) -> list[str]:
+        """What went wrong, one text for all replicas that failed in the same way."""
+        first: dict[str, str] = {}
+        others: dict[str, list[str]] = {}
+        for watch in self.watches:
+            if watch.failure and watch.kind and watch.kind in first:
+                others.setdefault(watch.kind, []).append(watch.unit)
+            elif watch.failure:
+                first[watch.kind or watch.unit] = watch.failure
+        also = {kind: "\nIn the same way: " + ", ".join(units) for kind, units in others.items()}
+        return [text + also.get(kind, "") for kind, text in first.items()]
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing left to wait for."""
+        return all(w.ready or w.failure for w in self.watches)
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next run needs to go on."""
+        return {"began": self.began, "watches": [asdict(w) for w in self.watches]}
+
+    def wait(self, look: Callable[[], None], for_seconds: Optional[float] = None) -> None:
+        """Look again and again until all is well, something failed, or ``for_seconds`` are over."""
+        until = None if for_seconds is None else self._clock() + for_seconds
+        while True:
+            look()
+            if self.finished or self.failures:
+                return
+            if until is not None and self._clock() >= until:
+                return
+            self._sleep(self._poll)
+
+    # - ready -
+
+    def look_ready(self) -> None:
+        """One look at every replica that is not ready yet."""
+        waiting = [w for w in self.watches if not w.ready and not w.failure]
+        shown = self._systemd.show([w.unit for w in waiting])
+        for watch in waiting:
+            watch.seconds = round(self.elapsed, 1)
+            unit = shown.get(watch.unit, {})
+            alive = unit.get("ActiveState") == "active"
+            if alive and self._serves(watch):
+                continue
+            self._listen(watch, unit)
+            watch.failure = self._died(watch, unit) or self._overdue(watch)
+
+    def _serves(self, watch: Watch) -> bool:
+        if not self._fetch(watch.url + "/health", timeout=5).ok:
+            return False
+        if watch.served_model_name:
+            answer = self._fetch(watch.url + "/v1/models", timeout=10, api_key=self._api_key)
+            names = model_names(answer.json())
+            if not answer.ok:
+                watch.line = "/v1/models answers " + answer.describe()
+                return False
+            if watch.served_model_name not in names:
+                watch.failure = self._words(
+                    watch,
+                    "found the model %s at %s; needed %s. Fix: see who listens there with `ss -ltnp`"
+                    % (", ".join(names) or "(none)", watch.url, watch.served_model_name),
+                )
+                return False
+        watch.ready, watch.stage, watch.percent = True, "ready", None
+        return True
+
+    def _listen(self, watch: Watch, unit: Mapping[str, str]) -> None:
+        """Take in the new lines of the journal."""
+        invocation = unit.get("InvocationID", "")
+        if invocation != watch.invocation:
+            watch.invocation, watch.cursor = invocation, ""
+            watch.stage, watch.percent = _vllm_log.STAGES[0], None
+            watch.heard = self._clock()
+        watch.heard = watch.heard or self._clock()
+        if not invocation:
+            return
+        argv = ["journalctl", "--output=cat", "--all", "--no-pager", "--quiet", "--show-cursor"]
+        if watch.cursor:
+            argv.append("--after-cursor=" + watch.cursor)
+        done = self._run([*argv, "_SYSTEMD_INVOCATION_ID=" + invocation], timeout=30)
+        lines = [line for line in _vllm_log.split_lines(done.stdout) if not _NOISE.match(line)]
+        if lines and lines[-1].startswith("-- cursor: "):
+            watch.cursor = lines.pop()[len("-- cursor: ") :]
+        if not done.ok or not lines:
+            return
+        watch.heard = self._clock()
+        watch.line = _vllm_log.strip_prefix(lines[-1]).strip()[:200]
+        progress = _vllm_log.follow(lines, _vllm_log.Progress(watch.stage, watch.percent))
+        # The last word is the server's own: only an answer makes a replica ready.
+        watch.stage = "starting_server" if progress.stage == "ready" else progress.stage
+        watch.percent = progress.percent
+
+    def _died(self, watch: Watch, unit: Mapping[str, str]) -> Optional[str]:
+        if watch.failure:
+            return watch.failure
+        active, sub = unit.get("ActiveState", "unknown"), unit.get("SubState", "")
+        if unit.get("LoadState") == "not-found" or not unit:
+            return self._words(
+                watch, "found no such unit; needed it deployed. Fix: run site.yml on this host", log=False
+            )
+        restarts = int(unit["NRestarts"]) if unit.get("NRestarts", "").isdigit() else 0
+        ended = active in ("failed", "inactive") or sub == "auto-restart"
+        if not ended and restarts <= self._max_restarts:
+            return None
+        if sub == "auto-restart" and restarts < self._max_restarts:
+            return None
+        if active == "inactive" and unit.get("ExecMainStatus", "0") == "0" and not watch.invocation:
+            return self._words(
+                watch, "found it stopped; needed it running. Fix: systemctl start %s" % watch.unit, log=False
+            )
+        how = "exit status %s" % unit.get("ExecMainStatus", "unknown")
+        if unit.get("ExecMainCode") == "2" or unit.get("Result") == "signal":
+            how = "signal %s" % unit.get("ExecMainStatus", "unknown")
+        what = "found that it ended (%s) while %s" % (how, watch.text())
+        if restarts:
+            what += ", after %d restart%s" % (restarts, "" if restarts == 1 else "s")
+        if unit.get("Result") == "start-limit-hit" or active == "failed":
+            what += "; systemd gave up starting it (%s)" % unit.get("Result", "failed")
+        # The journal may be a moment behind the unit.
+        self._sleep(0.5)
+        return self._words(watch, what + "; needed it serving")
+
+    def _overdue(self, watch: Watch) -> Optional[str]:
+        if watch.failure:
+            return watch.failure
+        silent = self._clock() - watch.heard
+        if self.elapsed >= self._timeout:
+            fix = "look at the journal; where it is merely slow, raise ready_timeout_seconds"
+            what = "found it still %s after %d s; needed it serving. Fix: %s" % (watch.text(), self.elapsed, fix)
+            return self._words(watch, what)
+        if silent >= self._silence_timeout:
+            fix = "look at the journal and at npu-smi info; where that is its pace, raise silence_timeout_seconds"
+            what = "found no new line in its log for %d s while %s; needed a sign of life. Fix: %s" % (
+                silent,
+                watch.text(),
+                fix,
+            )
+            return self._words(watch, what)
+        return None
+
+    def _words(self, watch: Watch, what: str, *, log: bool = True) -> str:
+        text = "%s: %s" % (watch.unit, what)
+        if not log:
+            return text
+        diagnosis = _vllm_log.diagnose(self.journal(watch), keep=_SHOWN_LINES)
+        if diagnosis.names:
+            watch.kind = " ".join([watch.stage, *diagnosis.names])
+        return "%s\n%s\nWhole log: journalctl -u %s" % (text, diagnosis.text(), watch.unit)
+
+    def journal(self, watch: Watch, count: int = 3000) -> list[str]:
+        """The last lines of the replica's present run, systemd's own words about it among them."""
+        argv = ["journalctl", "--output=cat", "--all", "--no-pager", "--quiet", "--lines=%d" % count]
+        if watch.invocation:
+            match = ["_SYSTEMD_INVOCATION_ID=" + watch.invocation, "+", "INVOCATION_ID=" + watch.invocation]
+        else:
+            match = ["--unit=" + watch.unit]
+        lines = _vllm_log.split_lines(self._run([*argv, *match], timeout=30).stdout)
+        return [line for line in lines if not _NOISE.match(line)]
+
+    # - idle -
+
+    def look_idle(self) -> None:
+        """One look at how many requests every replica still has."""
+        waiting = [w for w in self.watches if not w.ready and not w.failure]
+        shown = self._systemd.show([w.unit for w in waiting])
+        for watch in waiting:
+            watch.seconds = round(self.elapsed, 1)
+            running = shown.get(watch.unit, {}).get("ActiveState") in (
+                "active",
+                "activating",
+                "deactivating",
+                "reloading",
+            )
+            answer = self._fetch(watch.url + "/metrics", timeout=10)
+            counts = _vllm_log.requests_in_flight(answer.text) if answer.ok else None
+            watch.requests = sum(counts) if counts else None
+            # Nobody who cannot connect is being served.
+            watch.ready = watch.requests == 0 or answer.refused or not running
+            if not watch.ready and self.elapsed >= self._timeout:
+                found = "%s requests running and waiting" % watch.requests if counts else answer.describe()
+                watch.failure = (
+                    "%s: found %s after %d s; needed none. Fix: take the host out of the balancer, or wait longer"
+                    % (watch.unit, found, self.elapsed)
+                )
+
+
+def model_names(data: Any) -> list[str]:
+    """The names in an answer of ``/v1/models``."""
+    models = data.get("data") if isinstance(data, dict) else None
+    return [str(m["id"]) for m in models or () if isinstance(m, dict) and "id" in m]

@@ -1,0 +1,74 @@
+# Copyright (c) 2026, ascend.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What of a release concerns one host: its image, and where the host keeps image archive and weights."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Mapping, Optional
+
+from ansible_collections.ascend.fleet.plugins.module_utils import _lfs
+
+
+class SelectionError(Exception):
+    """The release has nothing for this host; the message says what it has."""
+
+
+def select_image(release: Mapping[str, Any], generation: str, architecture: Optional[str]) -> dict[str, Any]:
+    """Return the release's image for a host: of its generation, for its architecture before one for ``any``.
+
+    ``architecture`` is what ``uname -m`` says, or None when it is not known yet; then only an image for ``any`` fits.
+    """
+    images = list(release.get("images") or [])
+    same = [image for image in images if image["generation"] == generation]
+    for wanted in (architecture, "any"):
+        for image in same:
+            if wanted is not None and image.get("architecture", "any") == wanted:
+                return dict(image)
+    raise SelectionError(
+        "release %s has no image for generation %s on %s; it has %s. Add one under images, or correct npu_generation."
+        % (
+            release.get("release", "?"),
+            generation,
+            architecture or "an architecture that is not known yet",
+            ", ".join("%s/%s" % (i["generation"], i.get("architecture", "any")) for i in images) or "none at all",
+        )
+    )
+
+
+def artifact_plan(
+    release: Mapping[str, Any],
+    *,
+    generation: str,
+    architecture: Optional[str],
+    root: str,
+    origin: str = "",
+) -> dict[str, Any]:
+    """Return what a host downloads for a release, from where, and where to.
+
+    ``origin`` replaces scheme and host of the release's repositories; ``root`` is the folder of everything.
+    """
+    image = select_image(release, generation, architecture)
+    model = release["model"]
+    image_revision = str(image.get("revision") or "main")
+    model_revision = str(model.get("revision") or "main")
+    image_url = _lfs.rewrite_origin(str(image["repository"]), origin)
+    image_folder = os.path.join(root, "repositories", _lfs.repository_folder(str(image["repository"]), image_revision))
+    weights_folder = os.path.join(
+        root, "models", _lfs.safe_name(str(model["name"])) + _lfs.revision_suffix(model_revision)
+    )
+    return {
+        "image": dict(image, repository=image_url, revision=image_revision),
+        "image_folder": image_folder,
+        "image_archive": os.path.join(image_folder, str(image["path"])),
+        "image_checksums": {str(image["path"]): str(image["sha256"])} if image.get("sha256") else {},
+        "model": {
+            "name": str(model["name"]),
+            "repository": _lfs.rewrite_origin(str(model["repository"]), origin),
+            "revision": model_revision,
+            "include": list(model.get("include") or ["*"]),
+            "exclude": list(model.get("exclude") or []),
+        },
+        "weights": weights_folder,
+    }

@@ -1,0 +1,201 @@
+#!/usr/bin/python
+# Copyright (c) 2026, ascend.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: image_load
+short_description: Have the image of an archive in docker, compared by its ID
+version_added: 0.1.0
+author: ascend.fleet contributors (@ascend-fleet)
+description:
+  - Loads an archive of C(docker save) unless docker has its image already. The archive may be in the OCI layout, and it
+    may be plain, or compressed with gzip, zstd, xz or bzip2.
+  - The image's ID, architecture and tags are read from the archive without unpacking it, so that an archive for another
+    architecture, a wrong one or a cut one is refused before docker gets it.
+  - An image is recognised by its ID, which is the hash of its configuration; with the containerd image store, which has
+    other IDs, by its manifest or by its layers, architecture and date.
+  - A tag that is missing, or that belongs to another image, is set.
+options:
+  path:
+    description: The archive, on the host.
+    type: path
+    required: true
+  tag:
+    description:
+      - The tag the image must have.
+      - Without it, the first one the archive names.
+    type: str
+  image_id:
+    description:
+      - The ID the archive's image must have (V(sha256:) and 64 digits). Without it, any.
+    type: str
+  architecture:
+    description:
+      - The architecture the image must be for, as C(uname -m) says it.
+      - Without it, the host's.
+    type: str
+    choices: [aarch64, x86_64]
+  cache:
+    description:
+      - File in which to remember what was read from the archive. Worth it for a compressed archive, which otherwise has
+        to be decompressed on every run to be compared.
+    type: path
+  timeout:
+    description: Seconds that docker may take to load the archive.
+    type: int
+    default: 3600
+  progress:
+    description:
+      - File on the host into which to write how far the work is. The action plugin sets it, and prints a line now and then.
+    type: path
+attributes:
+  action:
+    description: >-
+      The controller prints how far the work is. The work itself runs detached on the host, and goes on when the controller
+      or the connection goes away.
+    support: full
+  async:
+    description: Runs detached in any case.
+    support: full
+  check_mode:
+    description: >-
+      The archive is read and compared, nothing is loaded or tagged. Where there is no archive yet, RV(known) is
+      V(false).
+    support: full
+  diff_mode:
+    description: Shows which image the tag stands for, before and after.
+    support: full
+  platform:
+    description: Linux.
+    support: full
+    platforms: linux
+"""
+
+EXAMPLES = r"""
+- name: Have the serving image
+  ascend.fleet.image_load:
+    path: /var/lib/ascend-fleet/repositories/Eco-Tech--images/vllm-image/Vllm-ascend-Qwen3_5-A2-Ubuntu-v0.tar
+    tag: vllm-ascend:qwen3_5-v0-a2
+"""
+
+RETURN = r"""
+image_id:
+  description: The image's ID in docker. In check mode, before it is loaded, the one of the archive.
+  returned: when it is known
+  type: str
+  sample: sha256:4bcff63911fcb4448bd4fdacec207030997caf25e9bea4045fa6c8c44de311d1
+config_digest:
+  description: The hash of the image's configuration.
+  returned: when it is known
+  type: str
+  sample: sha256:4bcff63911fcb4448bd4fdacec207030997caf25e9bea4045fa6c8c44de311d1
+architecture:
+  description: The image's architecture, as C(uname -m) says it.
+  returned: when it is known
+  type: str
+  sample: aarch64
+tag:
+  description: The tag that was ensured.
+  returned: always
+  type: str
+  sample: vllm-ascend:qwen3_5-v0-a2
+tags:
+  description: Every tag of the image.
+  returned: always
+  type: list
+  elements: str
+  sample: ['vllm-ascend:qwen3_5-v0-a2']
+loaded:
+  description: Whether the archive was loaded, or would be.
+  returned: always
+  type: bool
+  sample: true
+tagged:
+  description: Whether the tag was set, or would be.
+  returned: always
+  type: bool
+  sample: false
+settled:
+  description: Whether nothing was to be done, not even to remember what was read.
+  returned: always
+  type: bool
+  sample: false
+known:
+  description: Whether the archive could be read. V(false) only in check mode, before the archive is on the host.
+  returned: always
+  type: bool
+  sample: true
+"""
+
+import os
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.ascend.fleet.plugins.module_utils import _image_store
+from ansible_collections.ascend.fleet.plugins.module_utils._docker import DockerError
+from ansible_collections.ascend.fleet.plugins.module_utils._image_archive import ArchiveError, machine_of
+
+ARGUMENTS: dict[str, Any] = {
+    "path": {"type": "path", "required": True},
+    "tag": {"type": "str"},
+    "image_id": {"type": "str"},
+    "architecture": {"type": "str", "choices": ["aarch64", "x86_64"]},
+    "cache": {"type": "path"},
+    "timeout": {"type": "int", "default": 3600},
+    "progress": {"type": "path"},
+}
+
+
+def result_of(outcome: _image_store.Outcome) -> dict[str, Any]:
+    """Turn an outcome into the module's result."""
+    after = outcome.image_id or ("the image of the archive" if outcome.changed else None)
+    result: dict[str, Any] = {
+        "changed": outcome.changed,
+        "known": outcome.known,
+        "settled": not outcome.changed and not outcome.unread,
+        "loaded": outcome.loaded,
+        "tagged": outcome.tagged,
+        "tag": outcome.tag,
+        "tags": outcome.tags,
+        "msg": outcome.message,
+        "diff": {
+            "before_header": "docker",
+            "after_header": "docker",
+            "before": "%s %s\n" % (outcome.tag, outcome.tag_before) if outcome.tag_before else "",
+            "after": "%s %s\n" % (outcome.tag, after) if after else "",
+        },
+    }
+    for name in ("image_id", "config_digest", "architecture"):
+        if getattr(outcome, name):
+            result[name] = getattr(outcome, name)
+    return result
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    params = module.params
+    wanted = _image_store.Wanted(
+        path=params["path"],
+        machine=params["architecture"] or machine_of(os.uname().machine),
+        tag=params["tag"],
+        image_id=params["image_id"],
+        timeout=params["timeout"],
+        cache=params["cache"],
+        progress=params["progress"],
+    )
+    try:
+        outcome = _image_store.ensure(wanted, _image_store.ImageStore(), check=module.check_mode)
+    except (ArchiveError, _image_store.ImageError) as exc:
+        module.fail_json(msg=str(exc))
+    except DockerError as exc:
+        module.fail_json(msg="docker does not answer: %s. Install it, or start it: systemctl start docker" % exc)
+    except OSError as exc:
+        module.fail_json(msg="%s: %s" % (exc.filename or params["path"], exc.strerror or exc))
+    module.exit_json(**result_of(outcome))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,355 @@
+#!/usr/bin/python
+# Copyright (c) 2026, ascend.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: lfs_artifact
+short_description: Keep named files of a git-lfs repository on a host, complete and verified
+version_added: 0.1.0
+author: ascend.fleet contributors (@ascend-fleet)
+description:
+  - Brings named files of a git-lfs repository into a folder, with the C(git) and C(git-lfs) of the host.
+    Nothing else of the repository is downloaded, neither large files nor small ones nor history.
+  - Before anything large is downloaded, hash and size of every file are read from its pointer, so that a file system
+    that is too small is reported first.
+  - An interrupted download goes on where it stopped. C(git-lfs) itself starts from zero after a kill, as it leaves its
+    unfinished bytes under a name that it does not look for; this module gives them the right name.
+  - Every file is compared with its SHA-256 once. Size, time and inode are remembered then, so that the next run reads
+    nothing and asks the network nothing.
+  - A file exists once on the disk, as the object of C(git-lfs) and the file in the folder are two names of it.
+  - Files that are in the folder already, for example copied by hand onto a host without a network, are hashed and
+    adopted instead of being downloaded.
+requirements:
+  - git 2.25 or newer and git-lfs on the host
+options:
+  repository:
+    description:
+      - URL of the git repository. It must not carry a user name or a token; see O(token_file).
+    type: str
+    required: true
+  revision:
+    description:
+      - Branch, tag or full commit hash.
+      - A host stays at the commit it first saw under this name until O(refresh) is set.
+    type: str
+    default: main
+  dest:
+    description:
+      - Folder for the files. The repository itself is kept in C(.git) therein.
+    type: path
+    required: true
+  paths:
+    description:
+      - The files wanted, as paths or patterns. A pattern without a slash is a file name in any folder, V(*) and V(?)
+        stay within a folder, V(**) crosses folders, and the name of a folder stands for everything in it.
+      - A path or pattern that names nothing is an error.
+    type: list
+    elements: str
+    default: ['*']
+  exclude:
+    description:
+      - Files not wanted, in the same form.
+    type: list
+    elements: str
+    default: []
+  checksums:
+    description:
+      - Pinned SHA-256 by path. A pointer that says another hash is an error before anything is downloaded.
+    type: dict
+    default: {}
+  layout:
+    description:
+      - With V(model) the files together must be a complete model, which is every shard that
+        C(model.safetensors.index.json) names, the configuration and a tokenizer. What is missing is said before the
+        first shard is downloaded.
+    type: str
+    choices: [files, model]
+    default: files
+  ca_path:
+    description:
+      - File or folder on the host with the certificate authority that signed the origin's certificate. There is no way
+        to switch the checking of certificates off.
+    type: path
+  token_file:
+    description:
+      - File on the host, readable by its owner only, whose first line is the token for the origin.
+        It is given to C(git) and C(git-lfs) by a credential helper, never in a command line or a URL, and only to this
+        origin.
+    type: path
+  token_user:
+    description:
+      - User name that goes with the token.
+    type: str
+    default: oauth2
+  refresh:
+    description:
+      - Ask the origin what O(revision) is now, and follow it when it has moved.
+    type: bool
+    default: false
+  rehash:
+    description:
+      - Read and hash every file again, whatever is remembered of it.
+    type: bool
+    default: false
+  retries:
+    description:
+      - How often to try again without getting any further. As long as every attempt brings something the number does
+        not matter.
+    type: int
+    default: 5
+  timeout:
+    description:
+      - Seconds for everything together. What arrived by then is kept, and the next run goes on from there.
+    type: int
+    default: 86400
+  lock_timeout:
+    description:
+      - Seconds to wait for another run that works on the same folder, or for a C(git-lfs) that survived one,
+        counted from the last time that it brought something.
+    type: int
+    default: 600
+  progress:
+    description:
+      - File on the host into which to write how far the work is. The action plugin sets it, and prints a line now and then.
+    type: path
+attributes:
+  action:
+    description: >-
+      The controller prints how far the work is. The work itself runs detached on the host, and goes on when the controller
+      or the connection goes away; the next run waits for it.
+    support: full
+  async:
+    description: Runs detached in any case.
+    support: full
+  check_mode:
+    description: >-
+      The pointers are read from the origin into a temporary folder, so that the bytes to download are exact. Where
+      C(git) is not installed yet, RV(known) is V(false).
+    support: full
+  diff_mode:
+    description: Shows hash, size and path of the files, as they are and as they will be.
+    support: full
+  platform:
+    description: Linux.
+    support: full
+    platforms: linux
+"""
+
+EXAMPLES = r"""
+- name: Bring one image archive out of a repository of hundreds of gigabytes
+  ascend.fleet.lfs_artifact:
+    repository: https://modelers.cn/Eco-Tech/Qwen3.5-397B-A17B-w8a8-mtp.git
+    dest: /var/lib/ascend-fleet/repositories/Eco-Tech--Qwen3.5-397B-A17B-w8a8-mtp
+    paths:
+      - vllm-image/Vllm-ascend-Qwen3_5-A2-Ubuntu-v0.tar
+
+- name: Bring the weights of a model, all of them
+  ascend.fleet.lfs_artifact:
+    repository: https://modelers.cn/Qwen-AI/Qwen3.5-27B.git
+    dest: /var/lib/ascend-fleet/models/Qwen3.5-27B
+    layout: model
+    exclude: ['*.png', README.md]
+
+- name: The same from a mirror with its own certificate authority and a token
+  ascend.fleet.lfs_artifact:
+    repository: https://mirror.example/Qwen-AI/Qwen3.5-27B.git
+    dest: /var/lib/ascend-fleet/models/Qwen3.5-27B
+    layout: model
+    ca_path: /etc/ascend-fleet/mirror-ca.pem
+    token_file: /etc/ascend-fleet/mirror-token
+"""
+
+RETURN = r"""
+commit:
+  description: The commit the files are of.
+  returned: when it is known
+  type: str
+  sample: 9f3c0f6a1f0a4e1e2b9d5d3d6c0f7b8a9e1c2d3f
+moved_from:
+  description: The commit this host had before, when O(refresh) found that the revision has moved.
+  returned: when it moved
+  type: str
+  sample: 1d2c3b4a5968778695a4b3c2d1e0f00112233445
+dest:
+  description: The folder of the files.
+  returned: always
+  type: str
+  sample: /var/lib/ascend-fleet/models/Qwen3.5-27B
+files:
+  description: The files asked for.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    path:
+      description: Path in the repository.
+      type: str
+      sample: model-00001-of-00011.safetensors
+    file:
+      description: Absolute path on the host.
+      type: str
+      sample: /var/lib/ascend-fleet/models/Qwen3.5-27B/model-00001-of-00011.safetensors
+    oid:
+      description: SHA-256 of the content.
+      type: str
+      sample: 5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef
+    size:
+      description: Bytes.
+      type: int
+      sample: 4995000000
+    lfs:
+      description: Whether the file lies behind a git-lfs pointer.
+      type: bool
+      sample: true
+settled:
+  description: Whether nothing was to be done, not even to remember what was verified.
+  returned: always
+  type: bool
+  sample: false
+known:
+  description: Whether the files could be told. V(false) only in check mode on a host without git.
+  returned: always
+  type: bool
+  sample: true
+missing_bytes:
+  description: What had to be downloaded when the run began.
+  returned: always
+  type: int
+  sample: 53800000000
+downloaded_bytes:
+  description: What was downloaded.
+  returned: always
+  type: int
+  sample: 53800000000
+resumed_bytes:
+  description: What an earlier, interrupted run had already brought.
+  returned: always
+  type: int
+  sample: 0
+notes:
+  description: What else is worth knowing, for example a file that was damaged.
+  returned: always
+  type: list
+  elements: str
+  sample: []
+"""
+
+import os
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.ascend.fleet.plugins.module_utils import _lfs, _lfs_repository
+
+ARGUMENTS: dict[str, Any] = {
+    "repository": {"type": "str", "required": True},
+    "revision": {"type": "str", "default": "main"},
+    "dest": {"type": "path", "required": True},
+    "paths": {"type": "list", "elements": "str", "default": ["*"]},
+    "exclude": {"type": "list", "elements": "str", "default": []},
+    "checksums": {"type": "dict", "default": {}},
+    "layout": {"type": "str", "choices": ["files", "model"], "default": "files"},
+    "ca_path": {"type": "path"},
+    "token_file": {"type": "path", "no_log": False},
+    "token_user": {"type": "str", "default": "oauth2", "no_log": False},
+    "refresh": {"type": "bool", "default": False},
+    "rehash": {"type": "bool", "default": False},
+    "retries": {"type": "int", "default": 5},
+    "timeout": {"type": "int", "default": 86400},
+    "lock_timeout": {"type": "int", "default": 600},
+    "progress": {"type": "path"},
+}
+
+
+def request_of(params: dict[str, Any]) -> _lfs_repository.Request:
+    """Turn the module's parameters into a request."""
+    if not os.path.isabs(params["dest"]):
+        raise _lfs.ArtifactError("dest is %r; needed is an absolute path" % params["dest"])
+    return _lfs_repository.Request(
+        repository=params["repository"],
+        revision=params["revision"],
+        dest=params["dest"].rstrip("/"),
+        paths=tuple(params["paths"]),
+        exclude=tuple(params["exclude"]),
+        checksums={str(path): str(value) for path, value in params["checksums"].items() if value},
+        layout=params["layout"],
+        ca_path=params["ca_path"],
+        token_file=params["token_file"],
+        token_user=params["token_user"],
+        refresh=params["refresh"],
+        rehash=params["rehash"],
+        retries=params["retries"],
+        timeout=params["timeout"],
+        lock_timeout=params["lock_timeout"],
+        progress=params["progress"],
+    )
+
+
+def result_of(request: _lfs_repository.Request, outcome: _lfs_repository.Outcome) -> dict[str, Any]:
+    """Turn an outcome into the module's result."""
+    result: dict[str, Any] = {
+        "changed": outcome.changed,
+        "known": outcome.known,
+        "settled": outcome.settled,
+        "dest": request.dest,
+        "files": [
+            {"path": w.path, "file": os.path.join(request.dest, w.path), "oid": w.oid, "size": w.size, "lfs": w.lfs}
+            for w in outcome.files
+        ],
+        "missing_bytes": outcome.missing_bytes,
+        "downloaded_bytes": outcome.downloaded_bytes,
+        "resumed_bytes": outcome.resumed_bytes,
+        "notes": outcome.notes,
+        "diff": {
+            "before_header": request.dest,
+            "after_header": request.dest,
+            "before": _lfs.listing(outcome.before),
+            "after": _lfs.listing(outcome.after),
+        },
+    }
+    if outcome.commit:
+        result["commit"] = outcome.commit
+    if outcome.moved_from:
+        result["moved_from"] = outcome.moved_from
+    result["msg"] = message_of(request, outcome)
+    return result
+
+
+def message_of(request: _lfs_repository.Request, outcome: _lfs_repository.Outcome) -> str:
+    """Say in one sentence what was found or done."""
+    if not outcome.known:
+        return "; ".join(outcome.notes)
+    count = "%d files of %s" % (len(outcome.files), request.repository)
+    if not outcome.changed:
+        return "%s are complete and verified" % count
+    if outcome.downloaded_bytes or outcome.resumed_bytes:
+        return "%s are complete and verified; %s were downloaded, %s resumed" % (
+            count,
+            _lfs.human_bytes(outcome.downloaded_bytes),
+            _lfs.human_bytes(outcome.resumed_bytes),
+        )
+    return "%s: %s to download" % (count, _lfs.human_bytes(outcome.missing_bytes))
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    try:
+        request = request_of(module.params)
+        repository = _lfs_repository.Repository(request)
+        outcome = repository.foresee(module.tmpdir) if module.check_mode else repository.ensure()
+    except _lfs.ArtifactError as exc:
+        module.fail_json(msg=str(exc))
+    except OSError as exc:
+        module.fail_json(
+            msg="cannot work in %s: %s. Run as a user that may write there."
+            % (exc.filename or module.params["dest"], exc.strerror or exc)
+        )
+    for note in outcome.notes:
+        module.warn(note)
+    module.exit_json(**result_of(request, outcome))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,365 @@
+#!/usr/bin/python
+# Copyright (c) 2026, ascend.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Everything about an NPU server in one call."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: npu_info
+version_added: 0.1.0
+short_description: Gather everything about an Ascend NPU server in one call
+description:
+  - Reads C(npu-smi), the device nodes, the PCI bus, the version files of driver, firmware and CANN, the holders of
+    the cards,
+    docker, disks, ports, systemd and a few kernel settings, joins them and returns one structure.
+  - Every external command has a deadline. What cannot be read is data (RV(node.problems), RV(node.npu_smi.error),
+    RV(node.docker.error)), never a failure of the module, so that a broken host can be described like any other.
+author:
+  - ascend.fleet contributors (@ascend-fleet)
+options:
+  gather_subset:
+    description:
+      - Which parts to read. C(all) is everything; a name with C(!) before it is left out.
+      - C(board) (firmware and faults, one call of C(npu-smi) per card) and C(topology) need C(npu).
+      - The names are C(npu), C(board), C(topology), C(versions), C(docker), C(disk), C(network), C(systemd), C(system).
+    type: list
+    elements: str
+    default: [all]
+  paths:
+    description:
+      - Paths whose file systems are measured. A path that does not exist yet counts for the folder that would hold it.
+    type: list
+    elements: path
+    default: [/var/lib/ascend-fleet]
+  ports:
+    description:
+      - TCP ports to report listeners of. An empty list reports every listening port.
+    type: list
+    elements: int
+    default: []
+  timeout:
+    description:
+      - Deadline of each external command, in seconds.
+    type: float
+    default: 30
+attributes:
+  check_mode:
+    description: Can run in check mode and returns the same as otherwise.
+    support: full
+  diff_mode:
+    description: Changes nothing, therefore has no difference to show.
+    support: none
+  platform:
+    description: Linux servers.
+    support: full
+    platforms: linux
+notes:
+  - Run it as root. Without root the holders of the cards are not seen.
+  - Where the driver prints no Phy-ID, the number of a chip's device node is inferred from the order of the chips.
+seealso:
+  - plugin: ascend.fleet.preflight_findings
+    plugin_type: filter
+"""
+
+EXAMPLES = r"""
+- name: Read everything about the node
+  ascend.fleet.npu_info:
+  register: about
+
+- name: Show which cards are held, and by whom
+  ansible.builtin.debug:
+    msg: "{{ about.node.devices | selectattr('holders') | items2dict(key_name='index', value_name='holders') }}"
+
+- name: Read only the cards, without a call per card
+  ascend.fleet.npu_info:
+    gather_subset: [npu]
+    timeout: 15
+  register: about
+"""
+
+RETURN = r"""
+node:
+  description: The node.
+  returned: always
+  type: dict
+  contains:
+    hostname:
+      description: Name of the host.
+      type: str
+      sample: npu-01
+    architecture:
+      description: Architecture as the kernel names it.
+      type: str
+      sample: aarch64
+    kernel:
+      description: Release of the kernel.
+      type: str
+      sample: 5.10.0-216.0.0.115.oe2203sp4.aarch64
+    os:
+      description: Operating system.
+      type: dict
+      sample: {id: openEuler, version_id: "22.03", pretty_name: "openEuler 22.03 (LTS-SP4)", like: []}
+    python_version:
+      description: Version of the Python that ran the module.
+      type: str
+      sample: 3.9.9
+    effective_uid:
+      description: User id the module ran as.
+      type: int
+      sample: 0
+    clock:
+      description: The host's clock, in seconds since 1970.
+      type: int
+      sample: 1790000000
+    boot_time:
+      description: When the host was started, in seconds since 1970.
+      type: int
+      sample: 1789000000
+    virtualization:
+      description: Kind of container the host itself is, if any.
+      type: str
+      sample: null
+    npu_smi:
+      description:
+        - What C(npu-smi info) was, said and how it ended. RV(node.npu_smi.error) is null when its table could be
+          read whole.
+      type: dict
+      sample:
+        path: /usr/local/sbin/npu-smi
+        exit_status: 0
+        timed_out: false
+        error: null
+        raw: "+---..."
+        npu_smi_version: 25.2.0
+        driver_version: 25.2.0
+        warnings: []
+        process_table: true
+        directories: []
+    devices:
+      description:
+        - One entry per chip, in the order of the table, with the fields of the P(ascend.fleet.npu_smi#filter)
+          filter, and besides these where
+          the chip is (C(index) is N of C(/dev/davinciN)) and who holds it.
+      type: list
+      elements: dict
+      sample:
+        - npu_id: 0
+          chip_id: 0
+          phy_id: null
+          device_id: null
+          name: 910B3
+          health: OK
+          power_watts: 94.8
+          temperature_celsius: 36
+          hugepages_used: 0
+          hugepages_total: 0
+          bus_id: "0000:C1:00.0"
+          utilization_percent: 0
+          memory_used_mb: 0
+          memory_total_mb: 0
+          hbm_used_mb: 3407
+          hbm_total_mb: 65536
+          index: 0
+          node: /dev/davinci0
+          node_present: true
+          pci_present: true
+          logic_id: 0
+          numa_node: 6
+          cpu_affinity: 144-167
+          board_driver_version: 25.2.0
+          board_firmware_version: 7.8.0.7.220
+          product_name: IT21HMDC_Bin5
+          serial_number: "102415083974"
+          error_codes: []
+          error_information: null
+          holders:
+            - kind: container
+              name: training
+              pid: 4242
+              process: python
+              image: pytorch:latest
+              managed: false
+              memory_mb: 18429
+              how: npu-smi
+    processes:
+      description: The rows of the process table with what each process belongs to.
+      type: list
+      elements: dict
+      sample:
+        - npu_id: 4
+          chip_id: 0
+          index: 4
+          pid: 1601114
+          name: python
+          memory_mb: 18429
+          container: {id: 3f4e, name: training, image: "pytorch:latest"}
+          unit: null
+          managed: false
+          on_host: true
+          container_pid: null
+    device_nodes:
+      description: Device nodes of the NPUs and of their managers.
+      type: list
+      elements: dict
+      sample:
+        - path: /dev/davinci0
+          name: davinci0
+          index: 0
+          is_char: true
+          major: 236
+          minor: 0
+          mode: "0660"
+          owner: HwHiAiUser
+          group: HwHiAiUser
+    pci:
+      description: Ascend processors on the PCI bus.
+      type: list
+      elements: dict
+      sample:
+        - {address: "0000:c1:00.0", id: "19e5:d802", numa_node: 6, driver: devdrv_device_driver}
+    topology:
+      description: How the chips are connected, null where the tool did not say.
+      type: dict
+      sample: {devices: [NPU0, NPU1], links: {NPU0: {NPU1: HCCS}}, cpu_affinity: {NPU0: 144-167}}
+    versions:
+      description: What the version files of driver, firmware and CANN say; null where there is no such file.
+      type: dict
+      sample:
+        driver: {version: 25.2.0, package_version: 25.2.0, path: /usr/local/Ascend/driver/version.info}
+        firmware: {version: 7.8.0.7.220, package_version: 25.2.0, path: /usr/local/Ascend/firmware/version.info}
+        cann: []
+        install_info: {username: HwHiAiUser}
+    docker:
+      description: The docker daemon with its containers and images.
+      type: dict
+      sample:
+        installed: true
+        running: true
+        error: null
+        engine: docker
+        server_version: 24.0.7
+        default_runtime: runc
+        runtimes: [io.containerd.runc.v2, runc]
+        storage_driver: overlay2
+        cgroup_version: "2"
+        cgroup_driver: systemd
+        root_dir: /var/lib/docker
+        root_free_bytes: 512000000000
+        architecture: aarch64
+        containers: []
+        images: []
+    disk:
+      description: The file systems of O(paths).
+      type: list
+      elements: dict
+      sample:
+        - path: /var/lib/ascend-fleet
+          exists: true
+          mount: /
+          filesystem: xfs
+          total_bytes: 1000000000000
+          free_bytes: 512000000000
+          occupied_bytes: 0
+    memory:
+      description: Main memory and swap.
+      type: dict
+      sample: {total_bytes: 1000000000000, available_bytes: 900000000000, swap_total_bytes: 0, swap_free_bytes: 0}
+    shm:
+      description: Size of the host's C(/dev/shm).
+      type: dict
+      sample: {size_bytes: 500000000000}
+    ports:
+      description: Listening TCP ports, and by whom.
+      type: list
+      elements: dict
+      sample:
+        - {port: 8010, address: 0.0.0.0, pid: 4242, process: python3, container: null, unit: null, managed: false}
+    systemd:
+      description: State of systemd and of the units C(vllm-*.service).
+      type: dict
+      sample:
+        state: running
+        error: null
+        units:
+          - {name: vllm-qwen3.5@0.service, active: active, sub: running, main_pid: 4242, restarts: 0}
+    hccn:
+      description: Configuration of the parameter network.
+      type: dict
+      sample:
+        present: true
+        kind: file
+        addresses: [{index: 0, address: 29.1.112.213}]
+        links: [{index: 0, status: UP}]
+    mounts:
+      description: What stands at each path that a container mounts (C(file), C(directory), C(other), C(missing)).
+      type: dict
+      sample: {/usr/local/dcmi: directory}
+    users:
+      description: The user that the driver belongs to, null where there is none.
+      type: dict
+      sample: {HwHiAiUser: {uid: 1000, gid: 1000, group: HwHiAiUser}}
+    programs:
+      description: Where the programs lie that other steps rely on, null where there is none.
+      type: dict
+      sample: {docker: /usr/bin/docker, git-lfs: null}
+    tuning:
+      description: Kernel settings that matter to serving.
+      type: dict
+      sample:
+        sysctl: {vm.swappiness: 60}
+        transparent_hugepage: madvise
+        selinux: null
+        cpu_governors: [performance]
+        kernel_command_line: BOOT_IMAGE=/vmlinuz
+        processors: 192
+        reboot_required: false
+    gathered:
+      description: The subsets that were read.
+      type: list
+      elements: str
+      sample: [docker, npu]
+    problems:
+      description: Whatever could not be read.
+      type: list
+      elements: dict
+      sample:
+        - {subject: lspci, message: "`lspci` ended with status 1"}
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.ascend.fleet.plugins.module_utils import _node
+
+
+def main() -> None:
+    """Read the node."""
+    module = AnsibleModule(
+        argument_spec={
+            "gather_subset": {"type": "list", "elements": "str", "default": ["all"]},
+            "paths": {"type": "list", "elements": "path", "default": list(_node.DEFAULT_PATHS)},
+            "ports": {"type": "list", "elements": "int", "default": []},
+            "timeout": {"type": "float", "default": 30.0},
+        },
+        supports_check_mode=True,
+    )
+    known = {"all", *_node.SUBSETS}
+    unknown = sorted({s.lstrip("!") for s in module.params["gather_subset"]} - known)
+    if unknown:
+        module.fail_json(
+            msg="gather_subset has unknown names: %s; known are %s" % (", ".join(unknown), ", ".join(sorted(known)))
+        )
+    if module.params["timeout"] <= 0:
+        module.fail_json(msg="timeout is %s, it must be more than 0 seconds" % module.params["timeout"])
+    host = _node.Host(timeout=module.params["timeout"])
+    node = _node.collect(
+        host,
+        gather_subset=module.params["gather_subset"],
+        paths=module.params["paths"],
+        ports=module.params["ports"],
+    )
+    module.exit_json(changed=False, node=node)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+#!/usr/bin/python
+# Copyright (c) 2026, ascend.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Documentation of the action plugin of the same name, which runs on the controller."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: preflight_report
+author: ascend.fleet contributors (@ascend-fleet)
+version_added: 0.1.0
+short_description: Print the findings of all hosts as one report
+description:
+  - Prints a table of hosts and areas, then every finding once, with what was found, what is needed, how it is mended
+    and on
+    which hosts it stands. Ignored findings are printed last, as ignored.
+  - Hosts of the play that were unreachable or failed before their checks are named as not checked; they hide nobody
+    else's
+    findings.
+  - Runs on the controller alone. Use it with C(run_once).
+options:
+  variable:
+    description: Name of the host variable with the findings, as P(ascend.fleet.preflight_findings#filter) returns them.
+    type: str
+    default: npu_preflight_findings
+  node_variable:
+    description: Name of the host variable with the node, as M(ascend.fleet.npu_info) returns it.
+    type: str
+    default: npu_preflight_node
+  title:
+    description: Words for the heading.
+    type: str
+    default: ''
+  json_path:
+    description: A file on the controller for the report as JSON. Not written in check mode.
+    type: path
+  junit_path:
+    description: A file on the controller for the report as JUnit XML, one suite per host. Not written in check mode.
+    type: path
+attributes:
+  check_mode:
+    description: Changes no host. In check mode the report is printed and returned, and no file is written.
+    support: full
+  diff_mode:
+    description: Changes nothing, so there is no difference to show.
+    support: none
+  platform:
+    description: Runs on the controller.
+    platforms: posix
+    support: full
+seealso:
+  - plugin: ascend.fleet.preflight_findings
+    plugin_type: filter
+"""
+
+EXAMPLES = r"""
+- name: Print one report for all hosts
+  ascend.fleet.preflight_report:
+    title: "{{ fleet_release }}"
+    junit_path: reports/preflight.xml
+  run_once: true
+"""
+
+RETURN = r"""
+report:
+  description: The report.
+  returned: success
+  type: dict
+  contains:
+    errors:
+      description: How many errors there are, over all hosts, without ignored ones.
+      type: int
+      sample: 1
+    warnings:
+      description: How many warnings there are, likewise.
+      type: int
+      sample: 0
+    not_checked:
+      description: Hosts that could not be checked.
+      type: list
+      elements: str
+      sample: [a2-03]
+    hosts:
+      description: By host, what it has in each area; C(text) is its errors with their fixes, empty where it has none.
+      type: dict
+      sample:
+        a2-01:
+          checked: true
+          reason: null
+          about: a2 aarch64 driver 25.2.0
+          errors: 0
+          warnings: 0
+          ignored: 0
+          areas: {driver: {errors: 0, warnings: 0, ignored: 0}}
+          text: ''
+    findings:
+      description: Every finding once, with the hosts that have it.
+      type: list
+      elements: dict
+      sample:
+        - id: DRV-006
+          severity: error
+          area: driver
+          title: The running driver is not the installed one
+          message: >-
+            The running driver is not the installed one: found driver 25.0.0 running, 25.2.0 installed; needed the
+            same of
+            both
+          found: driver 25.0.0 running, 25.2.0 installed
+          needed: the same of both
+          fix: reboot the host
+          ignored: false
+          hosts: [a2-02]
+"""

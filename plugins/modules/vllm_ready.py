@@ -1,0 +1,180 @@
+#!/usr/bin/python
+# Copyright (c) 2026, ascend.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Wait for replicas."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: vllm_ready
+author: ascend.fleet contributors (@ascend-fleet)
+version_added: 0.1.0
+short_description: Wait until replicas serve, or until they are idle
+description:
+  - Waits for all replicas of a host at once, with one deadline. A replica is ready when its unit runs, C(/health)
+    answers and C(/v1/models) names the model.
+  - While it waits it follows each replica's journal, knows the stage of the start, and prints a line for each step
+    forward.
+  - It fails at once when a unit ends or is restarted, and when a log has been silent for too long. The message then
+    gives the meaning of what the log shows and how to mend it, where that is known, and the last lines of the log.
+  - Replicas that are ready are not waited for.
+options:
+  replicas:
+    description: The replicas to wait for. By default every replica that this collection deployed on the host.
+    type: list
+    elements: dict
+    suboptions:
+      unit:
+        description: The systemd unit.
+        type: str
+        required: true
+      url:
+        description: Where it serves.
+        type: str
+        required: true
+      served_model_name:
+        description: The name under which it must serve its model.
+        type: str
+  state:
+    description: V(ready) waits until all serve; V(idle) waits until none has a request running or waiting.
+    type: str
+    choices: [ready, idle]
+    default: ready
+  timeout:
+    description: The deadline for all replicas together, in seconds.
+    type: float
+    default: 2700
+  silence_timeout:
+    description: How many seconds a log may be without a new line.
+    type: float
+    default: 600
+  max_restarts:
+    description: How often systemd may have restarted a unit before it counts as failed.
+    type: int
+    default: 0
+  api_key:
+    description: The key of the service, if it has one.
+    type: str
+    default: ''
+  slice_seconds:
+    description: Return after so many seconds even when nothing is decided. The action plugin uses it.
+    type: float
+  resume:
+    description: What an earlier slice returned. The action plugin uses it.
+    type: dict
+attributes:
+  check_mode:
+    description: Looks once and does not wait.
+    support: full
+  diff_mode:
+    description: Never changes anything.
+    support: none
+  platform:
+    description: Needs systemd.
+    support: full
+    platforms: linux
+seealso:
+  - module: ascend.fleet.vllm_units
+  - module: ascend.fleet.vllm_probe
+"""
+
+EXAMPLES = r"""
+- name: Wait until every replica of the host serves
+  ascend.fleet.vllm_ready:
+
+- name: Wait until no request is left before the host is stopped
+  ascend.fleet.vllm_ready:
+    state: idle
+    timeout: 300
+"""
+
+RETURN = r"""
+replicas:
+  description: What was found.
+  returned: always
+  type: list
+  elements: dict
+  sample:
+    - unit: vllm-qwen3.5@0.service
+      url: http://127.0.0.1:8010
+      ready: true
+      stage: ready
+      percent: null
+      text: ready
+      seconds: 187.4
+elapsed:
+  description: Seconds since the wait began.
+  returned: success
+  type: float
+  sample: 187.4
+finished:
+  description: Whether there is nothing left to wait for.
+  returned: always
+  type: bool
+  sample: true
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.ascend.fleet.plugins.module_utils import _ready, _units
+
+
+def main() -> None:
+    """Wait."""
+    module = AnsibleModule(
+        argument_spec={
+            "replicas": {
+                "type": "list",
+                "elements": "dict",
+                "options": {
+                    "unit": {"required": True},
+                    "url": {"required": True},
+                    "served_model_name": {},
+                },
+            },
+            "state": {"choices": ["ready", "idle"], "default": "ready"},
+            "timeout": {"type": "float", "default": 2700},
+            "silence_timeout": {"type": "float", "default": 600},
+            "max_restarts": {"type": "int", "default": 0},
+            "api_key": {"no_log": True, "default": ""},
+            "slice_seconds": {"type": "float"},
+            "resume": {"type": "dict"},
+        },
+        supports_check_mode=True,
+    )
+    params = module.params
+    resume = params["resume"]
+    if resume:
+        watches, began = [_ready.Watch(**w) for w in resume["watches"]], float(resume["began"])
+    else:
+        replicas = params["replicas"]
+        if replicas is None:
+            found = _units.deployed()
+            replicas = [{"unit": u["name"], **u} for u in found if u["url"]]
+        watches = [_ready.Watch(r["unit"], r["url"].rstrip("/"), r.get("served_model_name")) for r in replicas]
+        began = None
+    idle = params["state"] == "idle"
+    if not watches and not idle and not module.check_mode:
+        module.fail_json(msg="found no replica on this host; needed one. Fix: run site.yml, which deploys them")
+    watcher = _ready.Watcher(
+        watches,
+        timeout=params["timeout"],
+        silence_timeout=params["silence_timeout"],
+        api_key=params["api_key"],
+        max_restarts=params["max_restarts"],
+        began=began,
+    )
+    look = watcher.look_idle if idle else watcher.look_ready
+    if watches:
+        watcher.wait(look, 0 if module.check_mode else params["slice_seconds"])
+    shown = ("unit", "url", "ready", "stage", "percent", "seconds", "requests", "line")
+    replicas = [{"text": w.text(), **{key: getattr(w, key) for key in shown}} for w in watcher.watches]
+    if watcher.failures and not module.check_mode:
+        module.fail_json(msg="\n\n".join(watcher.failures), replicas=replicas, finished=True)
+    extra = {} if watcher.finished else {"resume": watcher.state()}
+    elapsed = round(watcher.elapsed, 1)
+    module.exit_json(changed=False, replicas=replicas, finished=watcher.finished, elapsed=elapsed, **extra)
+
+
+if __name__ == "__main__":
+    main()

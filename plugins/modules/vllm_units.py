@@ -1,0 +1,158 @@
+#!/usr/bin/python
+# Copyright (c) 2026, ascend.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The serving units of a host."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: vllm_units
+author: ascend.fleet contributors (@ascend-fleet)
+version_added: 0.1.0
+short_description: Keep the systemd units that serve a model as they should be
+description:
+  - Writes the units and environment files that P(ascend.fleet.vllm_replicas#filter) plans, enables and starts them, and
+    restarts a unit whose container runs another configuration.
+  - What runs is told by a label of the container, not by what an earlier run remembers. A run that was killed at any
+    point is completed by the next one.
+  - Units, environment files, links and containers of this collection that are not wanted any more are removed, with
+    their caches and logs. Whatever does not bear this collection's mark is left alone.
+  - Starting returns as soon as the container runs. Use M(ascend.fleet.vllm_ready) to wait until it serves.
+options:
+  units:
+    description:
+      - The wanted units, as P(ascend.fleet.vllm_replicas#filter) returns them.
+      - With O(state=stopped) and O(state=absent) only their C(name) matters, and leaving this out means every unit of
+        this collection.
+    type: list
+    elements: dict
+  secrets:
+    description: Variables for every unit that must not be shown anywhere.
+    type: dict
+    default: {}
+  state:
+    description:
+      - V(present) means running as wanted.
+      - V(configured) writes and enables without starting or restarting anything.
+      - V(stopped) keeps the files.
+      - V(absent) removes units, environment files, containers, caches and logs.
+    type: str
+    choices: [present, configured, stopped, absent]
+    default: present
+  enabled:
+    description:
+      - Whether the units start with the host. With O(state=stopped), V(false) also keeps them from starting at boot.
+    type: bool
+    default: true
+  exclusive:
+    description: Whether units of this collection that are not in O(units) are removed.
+    type: bool
+    default: true
+  stop_timeout:
+    description: How many seconds stopping or starting may take.
+    type: int
+    default: 600
+attributes:
+  check_mode:
+    description: Tells what it would do without doing it, also on a host without docker.
+    support: full
+  diff_mode:
+    description: Shows the text of units and of environment files, in which values of secrets are hidden.
+    support: full
+  platform:
+    description: Needs systemd and docker.
+    support: full
+    platforms: linux
+seealso:
+  - module: ascend.fleet.vllm_ready
+"""
+
+EXAMPLES = r"""
+- name: Serve the release
+  ascend.fleet.vllm_units:
+    units: "{{ plan.units }}"
+    secrets: "{{ plan.secrets }}"
+
+- name: Stop every replica, also for the next boot
+  ascend.fleet.vllm_units:
+    state: stopped
+    enabled: false
+
+- name: Remove every replica
+  ascend.fleet.vllm_units:
+    state: absent
+"""
+
+RETURN = r"""
+units:
+  description: What was done with each wanted unit (in check mode, what would be done).
+  returned: always
+  type: list
+  elements: dict
+  sample:
+    - name: vllm-qwen3.5@0.service
+      container_name: vllm-qwen3.5-0
+      changed: true
+      steps: [write unit, reload systemd, restart]
+      reason: its container runs another configuration
+removed:
+  description: Units that were removed.
+  returned: always
+  type: list
+  elements: str
+  sample: [vllm-qwen3.5@2.service]
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.ascend.fleet.plugins.module_utils import _units, _vllm
+
+NEEDED = ("name", "content", "environment", "config_hash", "container_name", "directories")
+
+
+def main() -> None:
+    """Bring the units about."""
+    module = AnsibleModule(
+        argument_spec={
+            "units": {"type": "list", "elements": "dict"},
+            "secrets": {"type": "dict", "default": {}, "no_log": True},
+            "state": {"choices": ["present", "configured", "stopped", "absent"], "default": "present"},
+            "enabled": {"type": "bool", "default": True},
+            "exclusive": {"type": "bool", "default": True},
+            "stop_timeout": {"type": "int", "default": 600},
+        },
+        required_if=[("state", "present", ["units"]), ("state", "configured", ["units"])],
+        supports_check_mode=True,
+    )
+    params = module.params
+    units, state = params["units"], params["state"]
+    needed = NEEDED if state in ("present", "configured") else ("name",)
+    for index, unit in enumerate(units or []):
+        missing = [key for key in needed if key not in unit]
+        if missing:
+            module.fail_json(msg="units[%d]: found no %s; needed: %s" % (index, ", ".join(missing), ", ".join(needed)))
+    host = _units.Host(check=module.check_mode, stop_timeout=params["stop_timeout"])
+    names = None if units is None else [u["name"] for u in units]
+    report, removed = [], []
+    try:
+        if state in ("present", "configured"):
+            secrets = {k: str(v) for k, v in params["secrets"].items()}
+            report, removed = host.present(
+                units,
+                secrets,
+                start=state == "present",
+                enable=params["enabled"],
+                exclusive=params["exclusive"],
+            )
+        elif state == "stopped":
+            report = host.stopped(names, disable=not params["enabled"])
+        else:
+            removed = host.absent(names)
+    except (_units.UnitsError, _vllm.VllmError) as exc:
+        module.fail_json(msg=str(exc), diff=host.diff)
+    changed = bool(removed) or any(u["changed"] for u in report)
+    module.exit_json(changed=changed, units=report, removed=removed, diff=host.diff)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,8 @@
+# Copyright (c) 2026, ascend.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A stand-in of vLLM on Ascend: its options, its log, its API, its failures; no model in it. Standard library only."""
+
+from __future__ import annotations
+
+VERSION = "0.16.0rc2.dev55+g65bb4942b.empty"

@@ -1,0 +1,56 @@
+#!/usr/bin/env python3
+# Copyright (c) 2026, ascend.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Write docs/findings.md from the catalogue: ``python tests/tools/findings_doc.py``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+TARGET = ROOT / "docs" / "findings.md"
+
+HEAD = """# Findings of the preflight
+
+<!-- Written by tests/tools/findings_doc.py from plugins/module_utils/_findings.py. Do not edit. -->
+
+`playbooks/preflight.yml` (and the start of `site.yml`) checks every host for all of these and reports them at once.
+An **error** keeps the host out of the run; a **warning** does not. The ids are stable. What you accept on purpose goes
+into the inventory, for one host, a group or all, and is then reported as ignored:
+
+```yaml
+npu_preflight_ignore: [SYS-008, NET-002]   # 32 GiB suffice for our model; no parameter network here
+```
+
+%d checks: %d errors, %d warnings.
+"""
+
+
+def render() -> str:
+    """The text of docs/findings.md."""
+    from ansible_collections.ascend.fleet.plugins.module_utils import _findings
+
+    catalogue = _findings.catalogue()
+    errors = sum(c["severity"] == "error" for c in catalogue)
+    out = [HEAD % (len(catalogue), errors, len(catalogue) - errors)]
+    for area in dict.fromkeys(c["area"] for c in catalogue):
+        out.append("\n## %s\n\n| id | | finding | what to do |\n|---|---|---|---|\n" % (area[0].upper() + area[1:]))
+        for check in (c for c in catalogue if c["area"] == area):
+            words = "**%s.** %s" % (check["title"], check["what"])
+            cells = (check["id"], check["severity"], words, check["fix"])
+            out.append("| %s |\n" % " | ".join(cell.replace("|", "\\|") for cell in cells))
+    return "".join(out)
+
+
+def main() -> None:
+    """Write the file."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    import conftest  # noqa: F401 - makes the checkout importable as the collection
+
+    TARGET.write_text(render(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

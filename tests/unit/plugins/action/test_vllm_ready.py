@@ -1,0 +1,93 @@
+# Copyright (c) 2026, ascend.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Lines of progress, and the slices they come from."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from ansible_collections.ascend.fleet.plugins.action import vllm_ready as action
+
+UNIT = "vllm-qwen3.5@0.service"
+
+
+def replica(stage, percent=None, ready=False, seconds=0.0, **more):
+    text = "ready" if ready else stage if percent is None else "%s %d%%" % (stage, percent)
+    shown = {"unit": UNIT, "stage": stage, "percent": percent, "text": text, "ready": ready, "seconds": seconds}
+    return {**shown, **more}
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (75.9, "1:15"), (3725, "1:02:05")])
+def test_clock(seconds, text):
+    assert action.clock(seconds) == text
+
+
+def test_only_news_are_told_and_a_sign_of_life_now_and_then():
+    said, now = [], [0.0]
+    teller = action.Teller("a2-1", said.append, lambda: now[0])
+    for at, one in (
+        (0, replica("configuring", seconds=1)),
+        (5, replica("configuring", seconds=6)),
+        (10, replica("loading weights", 2, seconds=11)),
+        (15, replica("loading weights", 9, seconds=16)),
+        (20, replica("loading weights", 24, seconds=21)),
+        (85, replica("loading weights", 26, seconds=86)),
+        (90, replica("ready", ready=True, seconds=91)),
+        (900, replica("ready", ready=True, seconds=91)),
+    ):
+        now[0] = at
+        teller.tell([one])
+    assert said == [
+        "a2-1  vllm-qwen3.5@0  configuring  (0:01)",
+        "a2-1  vllm-qwen3.5@0  loading weights 2%  (0:11)",
+        "a2-1  vllm-qwen3.5@0  loading weights 24%  (0:21)",
+        "a2-1  vllm-qwen3.5@0  loading weights 26%  (1:26)",
+        "a2-1  vllm-qwen3.5@0  ready  (1:31)",
+    ]
+
+
+def plugin(monkeypatch, results, check_mode=False, **arguments):
+    task = SimpleNamespace(args=arguments, check_mode=check_mode, async_val=0)
+    found = action.ActionModule.__new__(action.ActionModule)
+    found._task = task
+    calls, said = [], []
+
+    def execute(module_name, module_args, task_vars):
+        calls.append(module_args)
+        return results.pop(0)
+
+    found._execute_module = execute
+    monkeypatch.setattr(action.ActionBase, "run", lambda self, tmp, task_vars: {})
+    monkeypatch.setattr(action.display, "display", said.append)
+    return found.run(None, {"inventory_hostname": "a2-1"}), calls, said
+
+
+def test_slices_go_on_where_the_last_one_stopped(monkeypatch):
+    first = {
+        "changed": False,
+        "finished": False,
+        "replicas": [replica("configuring")],
+        "resume": {"began": 1, "watches": []},
+    }
+    last = {"changed": False, "finished": True, "replicas": [replica("ready", ready=True)]}
+    result, calls, said = plugin(monkeypatch, [first, last], timeout=60, replicas=None)
+    assert result == last
+    assert calls[0] == {"timeout": 60, "slice_seconds": action.SLICE_SECONDS}
+    assert calls[1]["resume"] == {"began": 1, "watches": []}
+    assert len(said) == 2
+
+
+def test_a_failure_ends_the_wait(monkeypatch):
+    failed = {"failed": True, "msg": "it ended", "replicas": [], "finished": True}
+    result, calls, _said = plugin(monkeypatch, [failed])
+    assert result["msg"] == "it ended"
+    assert len(calls) == 1
+
+
+def test_check_mode_looks_once_and_says_nothing(monkeypatch):
+    result, calls, said = plugin(monkeypatch, [{"changed": False, "finished": False, "replicas": []}], check_mode=True)
+    assert result["finished"] is False
+    assert "slice_seconds" not in calls[0]
+    assert said == []

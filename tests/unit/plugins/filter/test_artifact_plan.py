@@ -1,0 +1,87 @@
+# Copyright (c) 2026, ascend.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What of a release concerns one host."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.ascend.fleet.plugins.filter.artifact_plan import FilterModule
+from ansible_collections.ascend.fleet.plugins.module_utils import _release_select
+
+REPOSITORY = "https://modelers.cn/Eco-Tech/Qwen3.5-397B-A17B-w8a8-mtp.git"
+
+
+def image(generation: str, architecture: str, **more: Any) -> dict[str, Any]:
+    return {
+        "generation": generation,
+        "architecture": architecture,
+        "repository": REPOSITORY,
+        "path": "vllm-image/%s.tar" % generation,
+        "tag": "%s-%s" % (generation, architecture),
+        **more,
+    }
+
+
+RELEASE: dict[str, Any] = {
+    "release": "r",
+    "images": [image("a2", "any"), image("a2", "x86_64", sha256="ab"), image("a3", "aarch64")],
+    "model": {"name": "Qwen3.5-27B", "repository": "https://modelers.cn/Qwen-AI/Qwen3.5-27B.git", "revision": "main"},
+}
+plan = FilterModule().filters()["artifact_plan"]
+
+
+@pytest.mark.parametrize(
+    ("generation", "architecture", "tag"),
+    [
+        ("a2", "x86_64", "a2-x86_64"),
+        ("a2", "aarch64", "a2-any"),
+        ("a2", None, "a2-any"),
+        ("a3", "aarch64", "a3-aarch64"),
+    ],
+)
+def test_select_image(generation: str, architecture: str | None, tag: str) -> None:
+    assert _release_select.select_image(RELEASE, generation, architecture)["tag"] == tag
+
+
+@pytest.mark.parametrize(
+    ("generation", "architecture", "words"),
+    [
+        ("a3", "x86_64", "no image for generation a3 on x86_64; it has a2/any, a2/x86_64, a3/aarch64"),
+        ("a3", "", "an architecture that is not known yet"),
+        ("a5", "aarch64", "generation a5"),
+    ],
+)
+def test_no_image_says_which_there_are(generation: str, architecture: str, words: str) -> None:
+    with pytest.raises(AnsibleFilterError, match="release r has no image") as caught:
+        plan(RELEASE, generation=generation, architecture=architecture)
+    assert words in str(caught.value)
+
+
+def test_plan() -> None:
+    found = plan(RELEASE, generation="a2", architecture="x86_64", root="/data", origin="http://mirror:8080")
+    assert found["image"]["repository"] == "http://mirror:8080/Eco-Tech/Qwen3.5-397B-A17B-w8a8-mtp.git"
+    assert found["image_archive"] == ("/data/repositories/Eco-Tech--Qwen3.5-397B-A17B-w8a8-mtp/vllm-image/a2.tar")
+    assert found["image_checksums"] == {"vllm-image/a2.tar": "ab"}
+    assert found["weights"] == "/data/models/Qwen3.5-27B"
+    assert found["model"] == {
+        "name": "Qwen3.5-27B",
+        "repository": "http://mirror:8080/Qwen-AI/Qwen3.5-27B.git",
+        "revision": "main",
+        "include": ["*"],
+        "exclude": [],
+    }
+
+
+def test_two_revisions_never_share_a_folder() -> None:
+    other = dict(RELEASE, model=dict(RELEASE["model"], revision="v2"))
+    assert plan(other, generation="a2")["weights"] == "/var/lib/ascend-fleet/models/Qwen3.5-27B@v2"
+    assert plan(RELEASE, generation="a2")["weights"] == "/var/lib/ascend-fleet/models/Qwen3.5-27B"
+
+
+def test_an_origin_without_a_scheme_is_refused() -> None:
+    with pytest.raises(AnsibleFilterError, match="artifact_origin"):
+        plan(RELEASE, generation="a2", origin="mirror.example")

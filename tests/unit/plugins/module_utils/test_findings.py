@@ -1,0 +1,657 @@
+# Copyright (c) 2026, ascend.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every check of the catalogue: silent on a healthy node, speaking on the one change that provokes it."""
+
+from __future__ import annotations
+
+import copy
+import re
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+import yaml
+from ansible_collections.ascend.fleet.plugins.module_utils import _findings, _node
+
+ROOT = Path(__file__).resolve().parents[4]
+TABLE = yaml.safe_load((ROOT / "plugins/plugin_utils/compatibility.yml").read_text(encoding="utf-8"))
+Node = dict[str, Any]
+
+RELEASE: dict[str, Any] = {
+    "release": "r",
+    "driver": {"version": "25.2.0"},
+    "firmware": {"package_version": "25.2.0"},
+    "cann": {"version": "8.5.0"},
+    "images": [
+        {
+            "generation": generation,
+            "architecture": "any",
+            "tag": "vllm-ascend:r-%s" % generation,
+            "image_id": "sha256:" + "1" * 64,
+            "components": {"vllm_ascend": "0.14.0rc2.dev119+g52aa9c006"},
+        }
+        for generation in ("a2", "a3")
+    ],
+    "serve": {
+        "served_model_name": "qwen3.5",
+        "port": 8010,
+        "options": {"tensor-parallel-size": 4, "data-parallel-size": 1},
+    },
+}
+NEED = {"/var/lib/ascend-fleet": 80 * _findings.GIB, "docker": 40 * _findings.GIB}
+
+
+def healthy(generation: str = "a2") -> Node:
+    """A host as it should be, through the same joins as a real one."""
+    dies = {"a2": 1, "a3": 2}[generation]
+    rows, pci = [], []
+    for npu in range(8):
+        for chip in range(dies):
+            address = "0000:%02x:00.0" % (0x10 + npu * dies + chip)
+            rows.append(
+                {
+                    "npu_id": npu,
+                    "chip_id": chip,
+                    "phy_id": npu * 2 + chip if dies == 2 else None,
+                    "device_id": None,
+                    "name": "Ascend910" if dies == 2 else "910B3",
+                    "health": "OK",
+                    "power_watts": 94.8 if chip == 0 else None,
+                    "temperature_celsius": 36,
+                    "hugepages_used": 0,
+                    "hugepages_total": 0,
+                    "bus_id": address.upper(),
+                    "utilization_percent": 0,
+                    "memory_used_mb": 0,
+                    "memory_total_mb": 0,
+                    "hbm_used_mb": 3407,
+                    "hbm_total_mb": 65536,
+                }
+            )
+            pci.append(
+                {
+                    "address": address,
+                    "id": {"a2": "19e5:d802", "a3": "19e5:d803"}[generation],
+                    "numa_node": npu // 2,
+                    "driver": "devdrv_device_driver",
+                    "in_kernel": True,
+                }
+            )
+    names = ["davinci%d" % n for n in range(len(rows))] + ["davinci_manager", "devmm_svm", "hisi_hdc"]
+    nodes = [
+        {
+            "path": "/dev/" + name,
+            "name": name,
+            "index": int(name[7:]) if name[7:].isdigit() else None,
+            "is_char": True,
+            "major": 236,
+            "minor": n,
+            "mode": "0660",
+            "owner": "HwHiAiUser",
+            "group": "HwHiAiUser",
+        }
+        for n, name in enumerate(names)
+    ]
+    boards = {n: {"Firmware Version": "7.8.0.7.220", "Software Version": "25.2.0"} for n in range(8)}
+    version = {"version": "25.2.0", "package_version": "25.2.0", "compatible_version_fw": [["7.0.0", "8.9.9"]]}
+    disk = {
+        "path": "/var/lib/ascend-fleet",
+        "exists": True,
+        "mount": "/",
+        "filesystem": "xfs",
+        "total_bytes": 900 * _findings.GIB,
+        "free_bytes": 500 * _findings.GIB,
+        "occupied_bytes": 0,
+        "read_only": False,
+    }
+    docker = _node.empty_docker()
+    docker.update(
+        installed=True,
+        running=True,
+        engine="docker",
+        server_version="24.0.7",
+        default_runtime="runc",
+        storage_driver="overlay2",
+        root_dir="/var/lib/docker",
+        root_mount="/",
+        root_free_bytes=500 * _findings.GIB,
+        root_total_bytes=900 * _findings.GIB,
+        architecture="aarch64",
+    )
+    smi = _node.empty_npu_smi()["npu_smi"]
+    smi.update(
+        path="/usr/local/sbin/npu-smi",
+        exit_status=0,
+        npu_smi_version="25.2.0",
+        driver_version="25.2.0",
+        process_table=True,
+    )
+    return {
+        "hostname": "host",
+        "architecture": "aarch64",
+        "python_version": "3.9.9",
+        "effective_uid": 0,
+        "clock": 1790000000,
+        "npu_smi": smi,
+        "devices": _node.join_devices(rows, boards=boards, device_nodes=nodes, pci=pci),
+        "processes": [],
+        "device_nodes": nodes,
+        "pci": pci,
+        "versions": {
+            "driver": dict(version, path="/usr/local/Ascend/driver/version.info"),
+            "firmware": {"version": "7.8.0.7.220", "package_version": "25.2.0"},
+            "cann": [],
+            "install_info": {},
+        },
+        "mounts": dict(_node._hardware.MOUNT_SOURCES),
+        "docker": docker,
+        "disk": [disk],
+        "ports": [],
+        "hccn": {
+            "present": True,
+            "kind": "file",
+            "addresses": [{"index": n, "address": "29.1.0.%d" % n} for n in range(len(rows))],
+            "links": [{"index": n, "status": "UP"} for n in range(len(rows))],
+        },
+        "systemd": {"state": "running", "units": [], "error": None},
+        "memory": {
+            "total_bytes": 1000 * _findings.GIB,
+            "available_bytes": 900 * _findings.GIB,
+            "swap_total_bytes": 0,
+            "swap_free_bytes": 0,
+        },
+        "tuning": {
+            "sysctl": {
+                "kernel.numa_balancing": 0,
+                "kernel.pid_max": 4194304,
+                "vm.overcommit_memory": 0,
+                "vm.swappiness": 60,
+                "net.ipv4.ip_local_port_range": "32768 60999",
+                "net.ipv4.ip_local_reserved_ports": "",
+            },
+            "cpu_governors": ["performance"],
+            "reboot_required": False,
+        },
+        "users": {"HwHiAiUser": {"uid": 1000, "gid": 1000, "group": "HwHiAiUser"}},
+        "programs": {"git": "/usr/bin/git", "git-lfs": "/usr/bin/git-lfs", "docker": "/usr/bin/docker"},
+        "gathered": sorted(_node.SUBSETS),
+        "problems": [],
+    }
+
+
+def check(node: Node, **options: Any) -> list[dict[str, Any]]:
+    settings: dict[str, Any] = {"generation": "a2", "required_bytes": NEED, "table": TABLE, "release": RELEASE}
+    settings.update(options)
+    return _findings.findings(node, settings.pop("release"), **settings)
+
+
+def ids(found: list[dict[str, Any]]) -> list[str]:
+    return [f["id"] for f in found]
+
+
+def container(**facts: Any) -> dict[str, Any]:
+    base = {
+        "id": "c" * 64,
+        "name": "training",
+        "image": "pytorch:latest",
+        "state": "running",
+        "privileged": False,
+        "devices": [],
+        "pid": 4242,
+        "pids": [4242],
+        "labels": {},
+        "published_ports": [],
+        "oom_killed": False,
+    }
+    return dict(base, **facts)
+
+
+def holder(**facts: Any) -> dict[str, Any]:
+    base = {
+        "kind": "container",
+        "name": "training",
+        "pid": 4242,
+        "process": "python",
+        "image": "pytorch:latest",
+        "managed": False,
+        "memory_mb": 18429,
+        "how": "npu-smi",
+    }
+    return dict(base, **facts)
+
+
+def put(path: str, value: Any) -> Callable[[Node], None]:
+    """A change of one value, named by the keys on the way to it; a number is an index, ``*`` every element."""
+
+    def change(node: Node) -> None:
+        def walk(here: Any, parts: list[str]) -> None:
+            if parts[0] == "*":
+                for element in here:
+                    walk(element, parts[1:])
+            elif len(parts) == 1:
+                key: Any = int(parts[0]) if isinstance(here, list) else parts[0]
+                here[key] = copy.deepcopy(value)
+            else:
+                walk(here[int(parts[0])] if isinstance(here, list) else here[parts[0]], parts[1:])
+
+        walk(node, path.split())
+
+    return change
+
+
+def drop(path: str, index: int) -> Callable[[Node], None]:
+    def change(node: Node) -> None:
+        del node[path][index]
+
+    return change
+
+
+def lose_node(index: int) -> Callable[[Node], None]:
+    def change(node: Node) -> None:
+        node["device_nodes"] = [n for n in node["device_nodes"] if n["index"] != index]
+        node["devices"][index]["node_present"] = False
+
+    return change
+
+
+def broken_smi(kind: str, message: str, code: Any = None) -> Callable[[Node], None]:
+    def change(node: Node) -> None:
+        node["devices"] = []
+        node["npu_smi"].update(error=message, error_kind=kind, error_code=code, process_table=False)
+        node["npu_smi"].update(npu_smi_version=None, driver_version=None)
+
+    return change
+
+
+def no_driver(node: Node) -> None:
+    node["versions"].update(driver=None, firmware=None)
+
+
+def both(*changes: Callable[[Node], None]) -> Callable[[Node], None]:
+    def change(node: Node) -> None:
+        for one in changes:
+            one(node)
+
+    return change
+
+
+LISTENER = {
+    "port": 8011,
+    "address": "0.0.0.0",
+    "pid": 99,
+    "process": "nginx",
+    "container": None,
+    "unit": "nginx.service",
+}
+SYSCTL = "tuning sysctl "
+
+# (id, change of a healthy A2 host, words that the message must hold, other findings that come with it)
+PROVOKED: list[tuple[str, Callable[[Node], None], str, set[str]]] = [
+    ("SYS-001", put("effective_uid", 1000), "user id 1000", set()),
+    ("SYS-003", put("python_version", "3.6.8"), "3.6.8", set()),
+    ("SYS-004", put("programs git-lfs", None), "git-lfs", set()),
+    ("SYS-005", put("systemd state", "offline"), "offline", set()),
+    ("SYS-006", put("systemd state", "starting"), "starting", set()),
+    ("SYS-007", put("systemd units", [{"name": "vllm-qwen3.5@0.service", "active": "failed"}]), "qwen3.5@0", set()),
+    ("SYS-008", put("memory total_bytes", 32 * _findings.GIB), "32 GiB", set()),
+    ("SYS-009", put("clock", 12), "2025", set()),
+    ("SYS-010", put("tuning reboot_required", True), "reboot-required", set()),
+    ("SYS-011", put(SYSCTL + "kernel.numa_balancing", 1), "= 1", set()),
+    (
+        "SYS-012",
+        both(put(SYSCTL + "vm.swappiness", 100), put("memory swap_total_bytes", 8 * _findings.GIB)),
+        "= 100",
+        set(),
+    ),
+    ("SYS-013", put("tuning cpu_governors", ["powersave"]), "powersave", set()),
+    ("SYS-014", put(SYSCTL + "kernel.pid_max", 4096), "4096", set()),
+    ("SYS-015", put(SYSCTL + "vm.overcommit_memory", 2), "= 2", set()),
+    ("SYS-016", put("problems", [{"subject": "lspci", "message": "`lspci` hangs"}]), "lspci", set()),
+    ("DRV-001", no_driver, "version.info", set()),
+    ("DRV-002", put("versions driver version", None), "without a version", set()),
+    ("DRV-003", both(put("versions driver version", "24.1.0"), put("npu_smi driver_version", None)), "24.1.0", set()),
+    ("DRV-004", both(put("versions driver version", "25.5.0"), put("npu_smi driver_version", None)), "paired", set()),
+    (
+        "DRV-004",
+        both(put("versions driver version", "25.3.rc1"), put("npu_smi driver_version", None)),
+        "25.3.rc1, compatible",
+        set(),
+    ),
+    ("DRV-005", both(put("versions driver version", "26.0.rc1"), put("npu_smi driver_version", None)), "26.0", set()),
+    ("DRV-006", put("npu_smi driver_version", "25.0.0"), "25.0.0 running, 25.2.0 installed", {"DRV-007"}),
+    ("DRV-007", put("npu_smi npu_smi_version", "24.1.0"), "npu-smi 24.1.0", set()),
+    ("DRV-008", put("versions firmware", None), "firmware", set()),
+    ("DRV-009", put("versions firmware package_version", "25.0.0"), "25.0.0", set()),
+    (
+        "DRV-010",
+        both(put("versions firmware version", "6.3.0"), put("devices * board_firmware_version", None)),
+        "7.0.0 to 8.9.9",
+        set(),
+    ),
+    ("DRV-011", put("devices 3 board_firmware_version", "7.7.0.1.231"), "7.7.0.1.231 on davinci3", set()),
+    ("DRV-012", put("devices * board_firmware_version", "7.7.0.1.231"), "7.7.0.1.231 running", set()),
+    ("DRV-013", put("users HwHiAiUser", None), "HwHiAiUser", set()),
+    (
+        "DRV-014",
+        put("npu_smi warnings", ["[WARNING]The driver package may not be completely installed, which may …"]),
+        "npu-smi's warning",
+        set(),
+    ),
+    ("DRV-015", put("versions firmware package_version", "24.1.rc2"), "24.1.rc2", set()),
+    ("DEV-001", put("pci", []), "19e5", set()),
+    ("DEV-002", put("pci * id", "19e5:d803"), "19e5:d803", set()),
+    ("DEV-003", drop("pci", 5), "7 functions", set()),
+    ("DEV-004", drop("devices", 7), "7 chips", {"DEV-006"}),
+    ("DEV-005", lose_node(3), "no /dev/davinci3", set()),
+    (
+        "DEV-006",
+        lambda node: node["device_nodes"].append(dict(node["device_nodes"][0], path="/dev/davinci8", index=8)),
+        "/dev/davinci8",
+        set(),
+    ),
+    ("DEV-007", drop("device_nodes", 8), "no /dev/davinci_manager", set()),
+    ("DEV-008", put("device_nodes 2 is_char", False), "/dev/davinci2", set()),
+    ("DEV-009", put("device_nodes 2 mode", "0000"), "0000", set()),
+    ("DEV-010", put("pci 0 driver", None), "0000:10:00.0", set()),
+    ("DEV-011", both(put("devices 1 index", 0), drop("device_nodes", 1)), "/dev/davinci0", set()),
+    ("DEV-012", put("devices 1 pci_present", False), "davinci1 at 0000:11:00.0", set()),
+    ("NPU-001", broken_smi("missing", "npu-smi is not installed"), "no npu-smi", set()),
+    (
+        "NPU-002",
+        both(broken_smi("directory", "x"), put("npu_smi directories", ["/usr/local/sbin/npu-smi"])),
+        "/usr/local/sbin/npu-smi",
+        set(),
+    ),
+    ("NPU-003", broken_smi("hung", "npu-smi info did not answer within 30 s"), "30 s", set()),
+    ("NPU-004", broken_smi("truncated", "the table is truncated after: | 3 910B3"), "truncated", set()),
+    ("NPU-005", broken_smi("tool", "dcmi module initialize failed. ret is -8005", -8005), "-8005", set()),
+    (
+        "NPU-005",
+        both(
+            broken_smi("tool", "ret is -8020", -8020),
+            put("docker containers", [container(privileged=True)]),
+        ),
+        "container `training` (image pytorch:latest) may hold",
+        set(),
+    ),
+    ("NPU-006", broken_smi("tool", "npu get board type failed. ret is -9005", -9005), "-9005", set()),
+    ("NPU-007", put("devices 2 health", "Alarm"), "davinci2 (NPU 2 chip 0) with health Alarm", set()),
+    (
+        "NPU-007",
+        both(put("devices 2 health", "Critical"), put("devices 2 error_codes", ["80E18401"])),
+        "error codes 80E18401",
+        set(),
+    ),
+    ("NPU-008", put("devices 2 health", "Warning"), "health Warning", set()),
+    ("NPU-009", put("devices 2 health", "UNKNOWN"), "health UNKNOWN", set()),
+    ("NPU-009", put("devices 2 health", "Frobbed"), "health Frobbed", set()),
+    ("NPU-010", both(put("devices 2 hbm_total_mb", 0), put("devices 2 temperature_celsius", 0)), "zero", {"NPU-017"}),
+    (
+        "NPU-011",
+        both(put("devices 4 holders", [holder()]), put("devices 5 holders", [holder()])),
+        "davinci4-5, held by container `training` (image pytorch:latest) with 36858 MB",
+        set(),
+    ),
+    ("NPU-011", put("devices 4 holders", [holder(how="device", memory_mb=None)]), "container `training`", set()),
+    ("NPU-012", put("devices 4 holders", [holder(kind="process", name="python", image=None)]), "process 4242", set()),
+    ("NPU-012", put("devices 4 holders", [holder(kind="unit", name="train.service")]), "train.service", set()),
+    ("NPU-013", put("devices 4 hbm_used_mb", 21784), "davinci4", set()),
+    (
+        "NPU-013",
+        both(
+            put("devices 4 hbm_used_mb", 21784),
+            put("devices 4 holders", [holder(how="privileged", memory_mb=None)]),
+        ),
+        "suspected: container `training`",
+        {"NPU-014"},
+    ),
+    ("NPU-014", put("devices * holders", [holder(how="privileged", memory_mb=None)]), "sees 8 chips", set()),
+    ("NPU-015", put("npu_smi warnings", ["cannot read: | ??? |"]), "| ??? |", set()),
+    ("NPU-016", put("npu_smi process_table", False), "no process table", set()),
+    ("NPU-017", put("devices 0 name", "910B1"), "910B1", set()),
+    ("NPU-018", put("devices 0 temperature_celsius", 97), "davinci0", set()),
+    ("DKR-001", put("docker", _node.empty_docker()), "docker", set()),
+    (
+        "DKR-002",
+        put("docker", dict(_node.empty_docker(), installed=True, error="Cannot connect to the Docker daemon")),
+        "Cannot connect",
+        set(),
+    ),
+    ("DKR-003", put("docker error", "`docker ps` did not end"), "docker ps", set()),
+    ("DKR-004", put("docker server_version", "18.09.0"), "18.09.0", set()),
+    ("DKR-005", put("docker engine", "podman"), "podman", set()),
+    ("DKR-006", put("docker default_runtime", "ascend"), "`ascend`", set()),
+    ("DKR-007", put("docker storage_driver", "devicemapper"), "devicemapper", set()),
+    ("DKR-008", put("mounts /usr/local/dcmi", "missing"), "/usr/local/dcmi", set()),
+    ("DKR-009", put("mounts /etc/hccn.conf", "directory"), "/etc/hccn.conf", set()),
+    ("DKR-010", put("docker containers", [container(name="vllm-qwen3.5-0")]), "vllm-qwen3.5-0", set()),
+    ("DKR-011", put("docker images", [{"id": "sha256:22", "tags": ["vllm-ascend:r-a2"]}]), "sha256:22", set()),
+    (
+        "DKR-012",
+        put("docker containers", [container(oom_killed=True, labels={"ascend.fleet.managed": "true"})]),
+        "OOM",
+        set(),
+    ),
+    ("DSK-001", put("disk 0 free_bytes", 60 * _findings.GIB), "60 GiB free at /var/lib/ascend-fleet", set()),
+    ("DSK-002", put("docker root_free_bytes", 30 * _findings.GIB), "30 GiB free in docker's folder", {"DSK-004"}),
+    (
+        "DSK-003",
+        both(
+            put("disk 0 free_bytes", 100 * _findings.GIB),
+            put("docker root_free_bytes", 100 * _findings.GIB),
+        ),
+        "100 GiB free at /",
+        set(),
+    ),
+    ("DSK-004", put("docker root_free_bytes", 41 * _findings.GIB), "5 %", {"DSK-003"}),
+    ("DSK-005", put("disk 0 filesystem", "nfs4"), "nfs4", set()),
+    ("DSK-006", put("disk 0 free_bytes", None), "/var/lib/ascend-fleet", set()),
+    ("DSK-007", put("disk 0 read_only", True), "read-only", set()),
+    ("NET-001", put("ports", [LISTENER]), "port 8011 taken by systemd unit `nginx.service`", set()),
+    ("NET-001", put("ports", [dict(LISTENER, unit=None)]), "process 99 (nginx)", set()),
+    ("NET-001", put("ports", [dict(LISTENER, container="web")]), "container `web`", set()),
+    ("NET-001", put("ports", [dict(LISTENER, unit=None, pid=None)]), "an unknown process", set()),
+    ("NET-002", put("hccn", {"present": False, "kind": "missing", "addresses": [], "links": []}), "hccn.conf", set()),
+    ("NET-003", lambda node: node["hccn"]["addresses"].pop(2), "davinci2", set()),
+    ("NET-005", put("hccn links 3 status", "DOWN"), "davinci3 down", set()),
+    ("NET-004", put(SYSCTL + "net.ipv4.ip_local_port_range", "1024 65535"), "61000-61127", set()),
+]
+
+
+def provoke(change: Callable[[Node], None]) -> Node:
+    node = healthy()
+    change(node)
+    return node
+
+
+@pytest.mark.parametrize("generation", ["a2", "a3"])
+@pytest.mark.parametrize("architecture", ["aarch64", "x86_64"])
+def test_a_healthy_host_has_no_finding(generation: str, architecture: str) -> None:
+    node = healthy(generation)
+    node["architecture"] = node["docker"]["architecture"] = architecture
+    assert check(node, generation=generation) == []
+
+
+@pytest.mark.parametrize(("identity", "change", "words", "others"), PROVOKED, ids=[p[0] for p in PROVOKED])
+def test_a_check_speaks(identity: str, change: Callable[[Node], None], words: str, others: set[str]) -> None:
+    found = check(provoke(change))
+    assert set(ids(found)) == {identity} | others
+    mine = [f for f in found if f["id"] == identity]
+    assert any(words in f["message"] for f in mine), [f["message"] for f in mine]
+    for finding in found:
+        assert re.search(r": found .+; needed .+", finding["message"])
+        assert finding["fix"]
+
+
+RELEASE_CHECKS = [
+    ("SYS-002", {"images": [dict(RELEASE["images"][1])]}, "one for a2/aarch64"),
+    ("CANN-001", {}, "no CANN"),
+    ("CANN-002", {"images": [dict(RELEASE["images"][0], components={"vllm_ascend": "0.18.0"})]}, "CANN 8.5.1"),
+    ("CANN-003", {"driver": {"version": "24.1.0"}}, "24.1.0 with CANN 8.5.0"),
+]
+
+
+@pytest.mark.parametrize(("identity", "change", "words"), RELEASE_CHECKS, ids=[c[0] for c in RELEASE_CHECKS])
+def test_a_check_of_the_release_speaks(identity: str, change: dict[str, Any], words: str) -> None:
+    found = check(healthy(), release=dict(RELEASE, **change), require_host_cann=identity == "CANN-001")
+    mine = [f for f in found if f["id"] == identity]
+    assert len(mine) == 1
+    assert words in mine[0]["message"]
+
+
+def test_every_check_is_provoked() -> None:
+    assert {p[0] for p in PROVOKED} | {c[0] for c in RELEASE_CHECKS} == set(_findings.CATALOGUE)
+
+
+# -- what must stay silent ------------------------------------------------------------------------------------------
+
+OURS = holder(managed=True, name="vllm-qwen3.5-0", image="vllm-ascend:r-a2")
+SILENT: list[tuple[str, Callable[[Node], None]]] = [
+    (
+        "our own engines hold the cards and the ports",
+        both(
+            put("devices * holders", [OURS]),
+            put("devices * hbm_used_mb", 61000),
+            put("ports", [dict(LISTENER, unit="vllm-qwen3.5@1.service", managed=True)]),
+            put("docker containers", [container(name="vllm-qwen3.5-0", labels={"ascend.fleet.managed": "true"})]),
+        ),
+    ),
+    ("our own privileged engine", put("devices * holders", [dict(OURS, how="privileged")])),
+    ("a port that is not ours", put("ports", [dict(LISTENER, port=22)])),
+    ("a port beyond the replicas", put("ports", [dict(LISTENER, port=8012)])),
+    ("a stopped container", put("docker containers", [container(state="exited", devices=["/dev/davinci0"])])),
+    ("a network that is not in use", put("hccn links * status", "DOWN")),
+    ("an idle chip's memory", put("devices * hbm_used_mb", 4200)),
+    ("a build number", both(put("npu_smi driver_version", "25.2.0.B030"), put("npu_smi npu_smi_version", "25.2.0"))),
+    ("another spelling", put("versions driver version", "V25.2.0")),
+    ("a redacted version", both(put("npu_smi driver_version", "xxx"), put("npu_smi npu_smi_version", "xxx"))),
+    ("an empty package version", put("versions firmware package_version", None)),
+    ("swappiness without swap", put(SYSCTL + "vm.swappiness", 100)),
+    ("a degraded systemd", put("systemd state", "degraded")),
+    ("podman absent, old docker-ce", put("docker server_version", "20.10.24+dfsg1")),
+    ("artifacts that are there already", both(
+        put("disk 0 free_bytes", 46 * _findings.GIB), put("disk 0 occupied_bytes", 79 * _findings.GIB))),
+    ("an image that is loaded already", both(
+        put("docker root_free_bytes", 50 * _findings.GIB), put("disk 0 free_bytes", 90 * _findings.GIB),
+        put("docker images", [{"id": "sha256:" + "1" * 64, "tags": ["vllm-ascend:r-a2"]}]))),
+    ("the log level's line", put("npu_smi warnings", ["DrvMngGetConsoleLogLevel failed. (ret=4)"])),
+    ("ports that are reserved", both(
+        put(SYSCTL + "net.ipv4.ip_local_port_range", "1024 65535"),
+        put(SYSCTL + "net.ipv4.ip_local_reserved_ports", "60000-62000"))),
+    ("no topology of the PCI bus in the kernel", both(put("pci * driver", None), put("pci * in_kernel", False))),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", [s[1] for s in SILENT], ids=[s[0] for s in SILENT])
+def test_what_is_in_order_says_nothing(change: Callable[[Node], None]) -> None:
+    assert check(provoke(change)) == []
+
+
+# -- the frame ------------------------------------------------------------------------------------------------------
+
+
+def test_ignored_findings_stay_and_come_last() -> None:
+    node = healthy()
+    node["effective_uid"] = 1
+    node["tuning"]["reboot_required"] = True
+    found = check(node, ignore=["SYS-001"])
+    assert [(f["id"], f["ignored"]) for f in found] == [("SYS-010", False), ("SYS-001", True)]
+
+
+def test_an_unknown_id_to_ignore_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"cannot ignore NPU-999.*docs/findings.md"):
+        check(healthy(), ignore=["NPU-999", "SYS-001"])
+
+
+def test_errors_come_before_warnings() -> None:
+    node = healthy()
+    node["tuning"]["reboot_required"] = True
+    node["devices"][0]["health"] = "Alarm"
+    assert ids(check(node)) == ["NPU-007", "SYS-010"]
+
+
+def test_all_problems_at_once() -> None:
+    node = healthy()
+    for change in (lose_node(3), put("devices 2 health", "Alarm"), put("versions driver version", "24.1.0")):
+        change(node)
+    node["docker"] = _node.empty_docker()
+    assert {"DEV-005", "NPU-007", "DRV-003", "DKR-001"} <= set(ids(check(node)))
+
+
+def test_what_was_not_gathered_is_not_checked() -> None:
+    node = healthy()
+    node.update(gathered=["npu"], docker=_node.empty_docker(), versions=_node.empty_versions(), disk=[], mounts={})
+    node["systemd"] = {"state": None, "units": [], "error": None}
+    assert check(node) == []
+
+
+def test_the_generation_is_inferred_where_the_inventory_is_silent() -> None:
+    node = healthy("a3")
+    node["devices"].pop()
+    node["device_nodes"] = [n for n in node["device_nodes"] if n["index"] != 15]
+    found = check(node, generation=None)
+    assert ids(found) == ["DEV-004"]
+    assert "15 chips; needed 16 (Atlas A3)" in found[0]["message"]
+
+
+def test_without_any_generation_nothing_is_counted() -> None:
+    node = healthy()
+    node["pci"] = []
+    assert ids(check(node, generation=None)) == ["DEV-001"]
+
+
+@pytest.mark.parametrize(
+    ("generation", "replicas", "expected"),
+    [("a2", None, [8010, 8011]), ("a3", None, [8010, 8011, 8012, 8013]), ("a2", 1, [8010]), (None, None, [8010])],
+)
+def test_the_ports_follow_from_the_release(generation: Any, replicas: Any, expected: list[int]) -> None:
+    assert _findings.service_ports(RELEASE, generation, replicas) == expected
+
+
+def test_a_broken_host_gives_findings_not_a_traceback() -> None:
+    node = _node.identity(_node.Host(root="/nonexistent"))
+    smi = dict(_node.empty_npu_smi()["npu_smi"], error="x", error_kind="missing")
+    node.update(
+        npu_smi=smi,
+        devices=[],
+        processes=[],
+        device_nodes=[],
+        pci=[],
+        versions=_node.empty_versions(),
+        docker=_node.empty_docker(),
+        disk=[],
+        ports=[],
+        problems=[],
+        gathered=sorted(_node.SUBSETS),
+    )
+    assert {"NPU-001", "DRV-001", "DKR-001", "DEV-001"} <= set(ids(check(node)))
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [([0, 1, 2, 3], "0-3"), ([5], "5"), ([7, 0, 1], "0-1,7"), ([], ""), ([3, 3, 4], "3-4")],
+)
+def test_numbers_are_put_together(values: list[int], words: str) -> None:
+    assert _findings.numbers(values) == words
+
+
+def test_the_catalogue_is_well_formed() -> None:
+    entries = _findings.catalogue()
+    assert len(entries) >= 40
+    for entry in entries:
+        assert re.match(r"^(SYS|DRV|CANN|DEV|NPU|DKR|DSK|NET)-\d{3}$", entry["id"])
+        assert entry["severity"] in ("error", "warning")
+        assert entry["title"]
+        assert entry["what"].endswith(".")
+        assert len(entry["fix"]) > 10
+    assert len({e["title"] for e in entries}) == len(entries)
+
+
+def test_a_check_that_stumbles_hides_no_other() -> None:
+    node = healthy()
+    node["effective_uid"] = 1
+    node["disk"] = [{"path": "/x"}]
+    found = check(node)
+    assert "SYS-001" in ids(found)
+    assert any("the check itself failed" in f["message"] for f in found)

@@ -1,0 +1,244 @@
+# Copyright (c) 2026, ascend.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What hccn_tool says of the chips' own network ports."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.ascend.fleet.plugins.module_utils import _hccn
+from ansible_collections.ascend.fleet.plugins.module_utils._hccn import HccnError
+
+FILES = Path(__file__).resolve().parents[2] / "fixtures" / "npu_smi" / "files"
+REFUSED = "hccn tool is busy, please try again."
+
+
+def text_of(name: str) -> str:
+    return (FILES / (name + ".txt")).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "status"), [("hccn-doc-link", "UP"), ("hccn-link-down", "DOWN"), ("a5-hccn-link-down", "DOWN")]
+)
+def test_link(name: str, status: str) -> None:
+    assert _hccn.parse_link(text_of(name)) == status
+
+
+@pytest.mark.parametrize(
+    ("name", "health"), [("hccn-doc-net-health", "Init"), ("hccn-net-health-socket-failed", "Socket failed")]
+)
+def test_net_health(name: str, health: str) -> None:
+    assert _hccn.parse_net_health(text_of(name)) == health
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("hccn-ip", {"address": "192.161.200.10", "netmask": "255.255.255.0"}),
+        ("hccn-ip-910b", {"address": "29.1.112.213", "netmask": "255.255.0.0"}),
+        ("a5-hccn-vnic", {"address": "192.168.2.199", "netmask": "255.255.255.0"}),
+        (
+            "hccn-ip-mac-gateway",
+            {
+                "address": "192.168.6.10",
+                "netmask": "255.255.255.0",
+                "mac": "xx:xx:xx:xx:xx:xx",
+                "gateway": "192.168.6.1",
+                "interface": "eth0",
+            },
+        ),
+    ],
+)
+def test_ip(name: str, wanted: dict[str, Any]) -> None:
+    empty = dict.fromkeys(("address", "netmask", "mac", "gateway", "interface"))
+    assert _hccn.parse_ip(text_of(name)) == {**empty, **wanted}
+
+
+def test_tls() -> None:
+    assert _hccn.parse_tls(text_of("hccn-doc-tls")) == {
+        "device_id": 0,
+        "enabled": False,
+        "preconfigured": True,
+        "alarm_days": 60,
+        "certificates": [],
+    }
+    assert _hccn.parse_tls("dev_id:7, tls switch[1](0:disable, 1:enable)")["enabled"] is True
+    assert _hccn.parse_tls("tls switch[0]")["device_id"] is None
+
+
+def test_tls_with_certificates() -> None:
+    found = _hccn.parse_tls(text_of("a5-hccn-tls"))
+    assert (found["enabled"], found["preconfigured"], found["alarm_days"]) == (False, False, 60)
+    certificates = found["certificates"]
+    assert [c["name"] for c in certificates] == ["pub cert", "ca1 cert", "ca2 cert", "crl"]
+    assert [c["expiration"] for c in certificates] == ["normal", "normal", "normal", "near expiration"]
+    assert certificates[0] == {
+        "name": "pub cert",
+        "subject": "/C=CN/O=xxx/CN=www.xxx.com",
+        "issuer": "/C=CN/O=xxx/CN=xxx RSA PSS Sub CA",
+        "start_time": "Sat Jan 31 03:10:27 2026 GMT",
+        "end_time": "Wed Jun 18 03:10:27 2053 GMT",
+        "expiration": "normal",
+    }
+    assert certificates[3]["subject"] is None
+
+
+def test_tls_switch_of_another_value_is_no_guess() -> None:
+    with pytest.raises(HccnError, match=r"switch\[2\]"):
+        _hccn.parse_tls("dev_id:0, tls switch[2](0:disable, 1:enable)")
+
+
+@pytest.mark.parametrize(
+    ("name", "up", "down", "now", "changes"),
+    [
+        (
+            "hccn-doc-link-stat",
+            2,
+            None,
+            "Wed Jun  7 10:08:28 2023",
+            [
+                ("Tue Jun 6 16:32:12 2023", "UP"),
+                ("Tue Jun 6 16:32:10 2023", "DOWN"),
+                ("Tue Jun 6 16:31:55 2023", "UP"),
+            ],
+        ),
+        (
+            "hccn-link-stat-devid",
+            2,
+            None,
+            "Wed Aug  2 03:09:26 2022",
+            [
+                ("Tue Aug 1 14:43:40 2022", "UP"),
+                ("Tue Aug 1 14:43:40 2022", "DOWN"),
+                ("Tue Aug 1 14:43:26 2022", "UP"),
+            ],
+        ),
+        (
+            "a5-hccn-link-stat",
+            2,
+            2,
+            None,
+            [
+                ("Mon Feb 9 21:45:51 2026", "UP"),
+                ("Mon Feb 9 21:45:47 2026", "DOWN"),
+                ("Mon Feb 9 21:43:04 2026", "UP"),
+                ("Mon Feb 9 21:42:59 2026", "DOWN"),
+            ],
+        ),
+    ],
+)
+def test_link_stat(name: str, up: int, down: Any, now: Any, changes: list[tuple[str, str]]) -> None:
+    assert _hccn.parse_link_stat(text_of(name)) == {
+        "link_up_count": up,
+        "link_down_count": down,
+        "current_time": now,
+        "changes": [{"time": when, "status": status} for when, status in changes],
+    }
+
+
+def test_stat() -> None:
+    assert _hccn.parse_stat(text_of("hccn-stat-short")) == {"roce_rx_err_pkt_num": 0, "roce_tx_err_pkt_num": 0}
+    counters = _hccn.parse_stat(text_of("hccn-doc-stat"))
+    assert len(counters) == 8
+    assert counters["nic_rx_all_oct_num"] == 482237805
+
+
+def test_ping() -> None:
+    assert _hccn.parse_ping(text_of("hccn-ping")) == {
+        "device_id": 3,
+        "address": "29.1.137.205",
+        "transmitted": 3,
+        "received": 3,
+        "loss_percent": 0.0,
+    }
+
+
+def test_values() -> None:
+    assert _hccn.parse_values(text_of("hccn-fec")) == {"values": {"fec mode": "no FEC mode"}, "warnings": []}
+    assert _hccn.parse_values(text_of("a5-hccn-version"))["values"] == {
+        "Network Driver Version": "25.7.rc1",
+        "Network Firmware Version": "B0202_1053",
+    }
+    found = _hccn.parse_values(text_of("hccn-optical-not-present-with-values"))
+    assert found["warnings"] == []
+    assert len(found["values"]) == 43
+    assert found["values"]["present"] == "not present"
+    assert found["values"]["Rx Power1"] == "0.0054 mW"
+    elided = _hccn.parse_values(text_of("hccn-doc-optical"))
+    assert len(elided["values"]) == 16
+    assert elided["warnings"] == ["unreadable line: ...", "unreadable line: ..."]
+
+
+def test_value_that_is_printed_twice_is_told() -> None:
+    found = _hccn.parse_values("link status: UP\nlink status: DOWN\n")
+    assert found["values"] == {"link status": "UP"}
+    assert found["warnings"] == ["a key for the second time: link status: DOWN"]
+
+
+def test_tables() -> None:
+    ports, interfaces, endpoints = _hccn.parse_tables(text_of("a5-hccn-dev-info"))
+    assert [(p["Port ID"], p["Link Status"], p["Speed Ability(Gbps)"]) for p in ports] == [
+        ("4", "UP", "400"),
+        ("5", "UP", "400"),
+        ("6", "UP", "400"),
+    ]
+    assert [(i["Interface Name"], i["IP Address"]) for i in interfaces] == [
+        ("end0v0", "192.168.2.199"),
+        ("ipourma0", "::10:0:dfdf:51"),
+        ("ipourma0", "::10:0:dfdf:30"),
+        ("ipourma0", "::10:0:dfdf:28"),
+        ("ipourma0", "::10:0:dfdf:20"),
+    ]
+    assert [(e["Name"], e["EID Index"]) for e in endpoints] == [("udma1", str(n)) for n in range(4)]
+    (speeds,) = _hccn.parse_tables(text_of("a5-hccn-speed"))
+    assert speeds == [
+        {"NPU": "0", "UDie": "0", "Port": "4", "Speed": "400 G", "Cap": "X4", "Width": "X4", "Status": "normal"}
+    ]
+
+
+@pytest.mark.parametrize("row", ["| 0   | 0    | 4    | 400 G   | X4  |", "| 0   | 0    | 4", "|"])
+def test_damaged_row_is_an_error(row: str) -> None:
+    lines = text_of("a5-hccn-speed").splitlines()
+    with pytest.raises(HccnError) as caught:
+        _hccn.parse_tables("\n".join([*lines[:3], row, *lines[4:]]))
+    assert row in str(caught.value)
+
+
+def test_conf() -> None:
+    devices = _hccn.parse_conf(text_of("hccn-conf-elided"))
+    assert sorted(devices) == [0, 7]
+    assert devices[7] == {
+        "address": "29.1.170.143",
+        "netmask": "255.255.0.0",
+        "netdetect": "29.1.0.1",
+        "gateway": "29.1.0.1",
+        "send_arp_status": "1",
+    }
+
+
+@pytest.mark.parametrize(
+    "parser",
+    [
+        _hccn.parse_link,
+        _hccn.parse_net_health,
+        _hccn.parse_ip,
+        _hccn.parse_tls,
+        _hccn.parse_link_stat,
+        _hccn.parse_stat,
+        _hccn.parse_ping,
+        _hccn.parse_values,
+    ],
+)
+@pytest.mark.parametrize("text", ["", REFUSED, "Cmd execute failed!"])
+def test_complaints_are_errors_with_the_tools_words(parser: Any, text: str) -> None:
+    with pytest.raises(HccnError) as caught:
+        parser(text)
+    assert (text or "nothing") in str(caught.value)
+
+
+def test_another_answer_is_no_link_status() -> None:
+    with pytest.raises(HccnError, match="net health status: Init"):
+        _hccn.parse_link(text_of("hccn-doc-net-health"))

@@ -1,0 +1,527 @@
+# Copyright (c) 2026, ascend.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A node, read from a tree of files and recorded commands, and joined."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any, Optional
+
+import pytest
+from ansible_collections.ascend.fleet.plugins.module_utils import _node, _npu_smi
+from ansible_collections.ascend.fleet.plugins.module_utils._command import Completed
+
+FIXTURES = Path(__file__).resolve().parents[2] / "fixtures" / "npu_smi"
+A2 = (FIXTURES / "info/910b3-x8-25.2.0-1proc.txt").read_text(encoding="utf-8")
+A3 = (FIXTURES / "info/a3-ascend910-x4-25.2.0-1proc.txt").read_text(encoding="utf-8")
+TOPO = (FIXTURES / "sub/topo-910b1-x8-hccs.txt").read_text(encoding="utf-8")
+BOARD = (FIXTURES / "sub/board-i0-910b-25.5.1.txt").read_text(encoding="utf-8")
+ALARM = (FIXTURES / "sub/health-i0-c0-alarm-multi-error.txt").read_text(encoding="utf-8")
+MAPPING = (FIXTURES / "sub/info-m-910b4-x8-mcu.txt").read_text(encoding="utf-8")
+CONTAINER = "c" * 64
+OUTER = "d" * 64
+DF = "Filesystem Type 1-blocks Used Available Capacity Mounted on\n/dev/sda1 xfs 1000 400 600 40% /\n"
+
+
+class Machine:
+    """A tree of files with recorded commands: what a Host is made of."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.answers: dict[str, tuple[Optional[int], str, str]] = {"df": (0, DF, ""), "du": (0, "123\t/x\n", "")}
+        self.calls: list[str] = []
+
+    def file(self, path: str, text: str = "", mode: int = 0o644) -> None:
+        full = self.root / path.lstrip("/")
+        full.parent.mkdir(parents=True, exist_ok=True)
+        full.write_text(text, encoding="utf-8")
+        full.chmod(mode)
+
+    def program(self, path: str) -> None:
+        self.file(path, "#!/bin/sh\n", 0o755)
+
+    def link(self, path: str, target: str) -> None:
+        full = self.root / path.lstrip("/")
+        full.parent.mkdir(parents=True, exist_ok=True)
+        full.symlink_to(target)
+
+    def run(self, argv: Any, *, timeout: float, env: Any = None, **_more: Any) -> Completed:
+        command = " ".join([os.path.basename(argv[0]), *argv[1:]])
+        self.calls.append(command)
+        best = max((w for w in self.answers if command.startswith(w)), key=len, default=None)
+        if best is None:
+            return Completed(tuple(argv), 127, "", "%s: No such file or directory" % argv[0], False)
+        status, out, err = self.answers[best]
+        return Completed(tuple(argv), status, out, err, status is None)
+
+    def host(self) -> _node.Host:
+        return _node.Host(root=str(self.root), run=self.run, timeout=7)
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    monkeypatch.setenv("PATH", "/usr/bin")
+    return Machine(tmp_path)
+
+
+@pytest.fixture
+def a2(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """An A2 host with all its files, on which a foreign container holds card 4."""
+    machine.program("/usr/local/sbin/npu-smi")
+    machine.program("/usr/bin/docker")
+    machine.program("/usr/bin/lspci")
+    addresses = ["c1", "c2", "81", "82", "01", "02", "41", "42"]
+    lspci = ["0000:%s:00.0 1200: 19e5:d802 (rev 20)" % a for a in addresses]
+    lspci.append("0000:7d:00.0 0200: 19e5:a222 (rev 21)")
+    machine.answers.update(
+        {
+            "npu-smi info": (0, A2, ""),
+            "npu-smi info -m": (0, MAPPING, ""),
+            "npu-smi info -t topo": (0, TOPO, ""),
+            "npu-smi info -t board": (0, BOARD, ""),
+            "lspci": (0, "\n".join(lspci), ""),
+            "docker info": (0, json.dumps({"ServerVersion": "24.0.7", "DockerRootDir": "/var/lib/docker"}), ""),
+            "docker ps": (0, CONTAINER, ""),
+            "docker container inspect": (0, json.dumps([foreign()]), ""),
+            "docker image ls": (0, "", ""),
+            "systemctl is-system-running": (1, "degraded\n", ""),
+            "systemctl show": (0, UNITS, ""),
+        }
+    )
+    for address in addresses:
+        folder = "/sys/bus/pci/devices/0000:%s:00.0" % address
+        machine.file(folder + "/numa_node", "3\n" if address == "c1" else "-1\n")
+    machine.link("/sys/bus/pci/devices/0000:c1:00.0/driver", "../../../../drivers/devdrv_device_driver")
+    (machine.root / "sys/drivers/devdrv_device_driver").mkdir(parents=True)
+    for name in [*("davinci%d" % n for n in range(8)), "davinci_manager", "devmm_svm", "hisi_hdc", "null", "davinci_x"]:
+        machine.file("/dev/" + name)
+    machine.file("/etc/passwd", "root:x:0:0::/root:/bin/sh\nHwHiAiUser:x:1001:1002::/home/HwHiAiUser:/bin/bash\n")
+    machine.file("/etc/group", "root:x:0:\nHwHiAiUser:x:1002:\n")
+    machine.file("/proc/1/cgroup", "0::/docker/%s/init.scope\n" % OUTER)
+    machine.file("/proc/1/comm", "systemd\n")
+    machine.file("/proc/1601114/cgroup", "0::/docker/%s/docker/%s\n" % (OUTER, CONTAINER))
+    machine.file("/proc/1601114/comm", "python\n")
+    machine.link("/proc/1601114/fd/7", "/dev/davinci4")
+    machine.link("/proc/1601114/fd/8", "socket:[777]")
+    machine.file("/proc/77/cgroup", "0::/docker/%s/system.slice/nginx.service\n" % OUTER)
+    machine.file("/proc/77/comm", "nginx\n")
+    machine.link("/proc/77/fd/3", "socket:[555]")
+    machine.file("/proc/net/tcp", TCP)
+    machine.file("/usr/local/Ascend/driver/version.info", "Version=25.2.0\ncompatible_version_fw=[7.0.0,8.9.9]\n")
+    machine.file("/usr/local/Ascend/firmware/version.info", "Version=7.8.0.7.220\npackage_version=25.2.0\n")
+    machine.file("/etc/ascend_install.info", "UserName=HwHiAiUser\nDriver_Install_Path_Param=/usr/local/Ascend\n")
+    machine.file("/etc/hccn.conf", (FIXTURES / "files/hccn-conf-elided.txt").read_text(encoding="utf-8"))
+    machine.file("/usr/local/Ascend/driver/tools/hccn_tool")
+    machine.answers["hccn_tool"] = (0, "link status: UP\n", "")
+    toolkit = (FIXTURES / "files/ascend-toolkit-install-info-8.5.0-aarch64.txt").read_text(encoding="utf-8")
+    machine.file("/usr/local/Ascend/cann-8.5.0/aarch64-linux/ascend_toolkit_install.info", toolkit)
+    machine.link("/usr/local/Ascend/cann", "cann-8.5.0")
+    machine.file("/proc/meminfo", "MemTotal:       1024 kB\nMemAvailable:    512 kB\nHugePages_Total:   0\n")
+    machine.file("/proc/sys/vm/swappiness", "60\n")
+    machine.file("/proc/sys/net/ipv4/ip_local_port_range", "32768\t60999\n")
+
+    real = os.stat
+
+    def as_devices(path: Any, *args: Any, **kwargs: Any) -> Any:
+        found = real(path, *args, **kwargs)
+        if isinstance(path, str) and path.startswith(str(machine.root / "dev/")):
+            fields = list(found)
+            fields[0] = stat.S_IFCHR | 0o660
+            fields[4:6] = [1001, 1002]
+            return os.stat_result(fields, {"st_rdev": os.makedev(236, 4)})
+        return found
+
+    monkeypatch.setattr(_node.os, "stat", as_devices)
+    return machine
+
+
+UNITS = """Id=vllm-qwen3.5@1.service
+LoadState=loaded
+ActiveState=failed
+SubState=failed
+MainPID=0
+NRestarts=5
+
+MainPID=4242
+NRestarts=0
+Id=vllm-qwen3.5@0.service
+LoadState=loaded
+ActiveState=active
+SubState=running
+
+Id=vllm-gone.service
+LoadState=not-found
+ActiveState=inactive
+"""
+TCP = """  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 00000000:1F4A 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 555 1 0000 100 0 0 10 0
+   1: 0100007F:1F4B 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 777 1 0000 100 0 0 10 0
+   2: 0100007F:0016 0100007F:A001 01 00000000:00000000 00:00000000 00000000     0        0 999 1 0000 100 0 0 10 0
+   3: cut off
+"""
+
+
+def foreign(**changes: Any) -> dict[str, Any]:
+    raw: dict[str, Any] = {
+        "Id": CONTAINER,
+        "Name": "/training",
+        "Image": "sha256:1",
+        "State": {"Status": "running", "Pid": 1601114},
+        "Config": {"Image": "pytorch:latest", "Labels": {}},
+        "HostConfig": {"Privileged": False, "Devices": [{"PathOnHost": "/dev/davinci5"}]},
+    }
+    raw.update(changes)
+    return raw
+
+
+# -- the whole ------------------------------------------------------------------------------------------------------
+
+
+def test_an_a2_host(a2: Machine) -> None:
+    node = _node.collect(a2.host())
+    assert node["problems"] == []
+    assert node["npu_smi"]["error"] is None
+    assert (node["npu_smi"]["driver_version"], node["npu_smi"]["process_table"]) == ("25.2.0", True)
+    assert [d["index"] for d in node["devices"]] == list(range(8))
+    assert all(d["node_present"] and d["pci_present"] for d in node["devices"])
+    first = node["devices"][0]
+    assert (first["numa_node"], first["logic_id"], first["cpu_affinity"]) == (3, 0, "144-167")
+    assert (first["board_firmware_version"], first["node"]) == ("7.8.0.6.201", "/dev/davinci0")
+    assert node["devices"][1]["numa_node"] is None
+    assert [p["id"] for p in node["pci"]] == ["19e5:d802"] * 8
+    assert {p["address"]: p["driver"] for p in node["pci"]}["0000:c1:00.0"] == "devdrv_device_driver"
+    assert [n["name"] for n in node["device_nodes"]][-3:] == ["davinci_manager", "devmm_svm", "hisi_hdc"]
+    assert node["device_nodes"][0]["mode"] == "0660"
+    assert (node["device_nodes"][0]["owner"], node["device_nodes"][0]["major"]) == ("HwHiAiUser", 236)
+    assert node["versions"]["driver"]["version"] == "25.2.0"
+    assert node["versions"]["firmware"]["package_version"] == "25.2.0"
+    assert [(c["version"], c["architecture"]) for c in node["versions"]["cann"]] == [("8.5.0", "aarch64")]
+    assert node["memory"]["total_bytes"] == 1024 * 1024
+    assert node["tuning"]["sysctl"] == {"vm.swappiness": 60, "net.ipv4.ip_local_port_range": "32768 60999"}
+    assert node["hccn"]["present"]
+    assert [a["index"] for a in node["hccn"]["addresses"]] == [0, 7]
+    assert len(node["hccn"]["links"]) == 8
+    assert node["users"]["HwHiAiUser"] == {"uid": 1001, "gid": 1002, "group": "HwHiAiUser"}
+    assert node["disk"][0]["free_bytes"] == 600
+    assert node["docker"]["root_free_bytes"] == 600
+    assert [(u["name"], u["active"], u["main_pid"]) for u in node["systemd"]["units"]] == [
+        ("vllm-qwen3.5@0.service", "active", 4242),
+        ("vllm-qwen3.5@1.service", "failed", None),
+    ]
+    json.dumps(node)
+
+
+def test_the_holder_of_a_card_is_named(a2: Machine) -> None:
+    node = _node.collect(a2.host())
+    assert [len(d["holders"]) for d in node["devices"]] == [0, 0, 0, 0, 1, 1, 0, 0]
+    held = node["devices"][4]["holders"][0]
+    assert held == {
+        "kind": "container",
+        "name": "training",
+        "pid": 1601114,
+        "process": "python",
+        "image": "pytorch:latest",
+        "managed": False,
+        "memory_mb": 18429,
+        "how": "npu-smi",
+    }
+    assert (node["devices"][5]["holders"][0]["how"], node["devices"][5]["holders"][0]["name"]) == ("device", "training")
+    assert node["processes"][0]["container"] == {"id": CONTAINER, "name": "training", "image": "pytorch:latest"}
+    assert node["processes"][0]["index"] == 4
+    assert node["docker"]["containers"][0]["pids"] == [1601114]
+
+
+def test_our_own_container_is_managed(a2: Machine) -> None:
+    ours = foreign(
+        Config={"Image": "i", "Labels": {"ascend.fleet.managed": "true", "ascend.fleet.unit": "vllm-q@0.service"}}
+    )
+    a2.answers["docker container inspect"] = (0, json.dumps([ours]), "")
+    node = _node.collect(a2.host())
+    assert all(h["managed"] for d in node["devices"] for h in d["holders"])
+    assert node["processes"][0]["unit"] == "vllm-q@0.service"
+
+
+def test_a_process_that_has_the_node_open_holds_the_card(a2: Machine) -> None:
+    a2.link("/proc/77/fd/9", "/dev/davinci2")
+    node = _node.collect(a2.host())
+    assert [(h["kind"], h["name"], h["how"]) for h in node["devices"][2]["holders"]] == [
+        ("unit", "nginx.service", "open")
+    ]
+
+
+def test_ports_and_their_listeners(a2: Machine) -> None:
+    node = _node.collect(a2.host())
+    assert [(p["port"], p["address"], p["process"], p["container"], p["unit"]) for p in node["ports"]] == [
+        (8010, "0.0.0.0", "nginx", None, "nginx.service"),
+        (8011, "127.0.0.1", "python", "training", None),
+    ]
+    assert [p["port"] for p in _node.collect(a2.host(), ports=[8011])["ports"]] == [8011]
+
+
+def test_the_listener_is_the_parent_not_a_worker_that_inherited_the_socket(a2: Machine) -> None:
+    a2.file("/proc/1234/cgroup", "0::/system.slice/nginx.service\n")
+    a2.file("/proc/1234/comm", "worker\n")
+    a2.link("/proc/1234/fd/3", "socket:[555]")
+    assert [p["pid"] for p in _node.collect(a2.host())["ports"]] == [77, 1601114]
+
+
+def test_an_empty_machine_is_described_without_a_traceback(machine: Machine) -> None:
+    machine.answers.clear()
+    node = _node.collect(machine.host())
+    assert node["npu_smi"]["error_kind"] == "missing"
+    assert node["docker"]["installed"] is False
+    assert node["devices"] == node["pci"] == node["device_nodes"] == node["ports"] == []
+    assert node["versions"] == {"driver": None, "firmware": None, "cann": [], "install_info": None}
+    assert node["disk"][0]["free_bytes"] is None
+    assert node["systemd"]["state"] is None
+    json.dumps(node)
+
+
+# -- npu-smi --------------------------------------------------------------------------------------------------------
+
+
+def test_a_hung_npu_smi_is_asked_once(a2: Machine) -> None:
+    a2.answers["npu-smi info"] = (None, "", "")
+    node = _node.collect(a2.host())
+    assert node["npu_smi"]["timed_out"]
+    assert node["npu_smi"]["error_kind"] == "hung"
+    assert "7 s" in node["npu_smi"]["error"]
+    assert [c for c in a2.calls if c.startswith("npu-smi")] == ["npu-smi info"]
+
+
+def test_a_folder_in_the_place_of_npu_smi(machine: Machine) -> None:
+    (machine.root / "usr/local/sbin/npu-smi").mkdir(parents=True)
+    node = _node.collect(machine.host())
+    assert node["npu_smi"]["error_kind"] == "directory"
+    assert node["npu_smi"]["directories"] == ["/usr/local/sbin/npu-smi"]
+
+
+def test_a_folder_beside_a_good_npu_smi(a2: Machine) -> None:
+    (a2.root / "usr/local/bin/npu-smi").mkdir(parents=True)
+    node = _node.collect(a2.host())
+    assert node["npu_smi"]["error"] is None
+    assert node["npu_smi"]["directories"] == ["/usr/local/bin/npu-smi"]
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "code"),
+    [("dcmi-8005-ret4", 187, -8005), ("dcmi-8020-device-is-used", 172, -8020), ("board-type-9005", 211, -9005)],
+)
+def test_npu_smis_own_errors(a2: Machine, name: str, status: int, code: int) -> None:
+    words = (FIXTURES / "errors" / (name + ".txt")).read_text(encoding="utf-8")
+    a2.answers["npu-smi info"] = (status, words, "")
+    smi = _node.collect(a2.host())["npu_smi"]
+    assert (smi["error_kind"], smi["error_code"], smi["exit_status"]) == ("tool", code, status)
+    assert str(code) in smi["error"]
+    assert smi["error_fix"]
+
+
+def test_the_loaders_words_stand_on_stderr(a2: Machine) -> None:
+    words = (FIXTURES / "errors/lib-libdrvdsmi_host.txt").read_text(encoding="utf-8")
+    a2.answers["npu-smi info"] = (127, "", words)
+    smi = _node.collect(a2.host())["npu_smi"]
+    assert "libdrvdsmi_host.so" in smi["error"]
+    assert smi["raw"] == words
+
+
+@pytest.mark.parametrize("name", ["910b2-24.1.0-cut-midrow", "a3-24.1.rc3.7-cut", "310p3duo-24.1.rc3-cut-midcard"])
+def test_a_truncated_table_gives_no_device(a2: Machine, name: str) -> None:
+    a2.answers["npu-smi info"] = (0, (FIXTURES / "info" / (name + ".txt")).read_text(encoding="utf-8"), "")
+    node = _node.collect(a2.host())
+    assert node["npu_smi"]["error_kind"] == "truncated"
+    assert node["devices"] == []
+
+
+def test_what_the_sub_commands_refuse_is_a_problem_not_a_failure(a2: Machine) -> None:
+    for words in ("npu-smi info -m", "npu-smi info -t topo", "npu-smi info -t board"):
+        a2.answers[words] = (1, "Error parameter of -t\n", "")
+    node = _node.collect(a2.host())
+    assert [d["index"] for d in node["devices"]] == list(range(8))
+    assert {p["subject"] for p in node["problems"]} >= {"npu-smi info -m", "npu-smi info -t topo"}
+
+
+def test_a_sub_command_that_hangs_is_not_asked_for_every_card(a2: Machine) -> None:
+    a2.answers["npu-smi info -t board"] = (None, "", "")
+    _node.collect(a2.host())
+    assert len([c for c in a2.calls if "-t board" in c]) == 1
+
+
+def test_the_faults_of_an_unhealthy_chip(a2: Machine) -> None:
+    a2.answers["npu-smi info"] = (
+        0,
+        A2.replace("| 2     910B3               | OK   ", "| 2     910B3               | Alarm"),
+        "",
+    )
+    a2.answers["npu-smi info -t health"] = (0, ALARM, "")
+    node = _node.collect(a2.host())
+    assert node["devices"][2]["health"] == "Alarm"
+    assert node["devices"][2]["error_codes"] == ["A4025021", "8C03A000", "8C084E00"]
+    assert "heart beat" in node["devices"][2]["error_information"]
+    assert [c for c in a2.calls if "-t health" in c] == ["npu-smi info -t health -i 2 -c 0"]
+
+
+def test_a_subset_asks_for_nothing_else(a2: Machine) -> None:
+    node = _node.collect(a2.host(), gather_subset=["npu"])
+    assert {c.split()[0] for c in a2.calls} == {"npu-smi", "lspci"}
+    assert not any("board" in c or "topo" in c for c in a2.calls)
+    assert node["gathered"] == ["npu"]
+    assert len(node["devices"]) == 8
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (["all"], set(_node.SUBSETS)),
+        ([], set(_node.SUBSETS)),
+        (["!board"], set(_node.SUBSETS) - {"board"}),
+        (["npu", "docker"], {"npu", "docker"}),
+        (["all", "!npu", "!disk"], set(_node.SUBSETS) - {"npu", "disk"}),
+    ],
+)
+def test_subsets(wanted: list[str], expected: set[str]) -> None:
+    assert _node.subsets(wanted) == expected
+
+
+# -- joins ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("position", "logic", "phy", "nodes", "expected"),
+    [
+        (0, None, None, [0, 1, 2], 0),  # by position
+        (2, 5, None, [0, 1, 2, 3, 4, 5], 5),  # by logic id
+        (2, 2, 11, [0, 11], 11),  # Phy-ID wins
+        (0, 0, None, [1, 2, 3, 4], 1),  # nodes from 1 on, as on some 310P hosts
+        (3, 3, None, [0, 1, 2], 3),  # a node is missing: its chip still has a name
+        (0, None, None, [], 0),
+    ],
+)
+def test_device_index(position: int, logic: Any, phy: Any, nodes: list[int], expected: int) -> None:
+    assert _node.device_index(position, logic, phy, nodes) == expected
+
+
+def test_a3_dies_have_the_node_of_their_phy_id() -> None:
+    devices = _npu_smi.parse_info(A3)["devices"]
+    joined = _node.join_devices(devices, device_nodes=[{"index": n} for n in (0, 1, 3)])
+    assert [(d["index"], d["node_present"]) for d in joined] == [(0, True), (1, True), (2, False), (3, True)]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("0::/system.slice/docker-%s.scope\n" % CONTAINER, (CONTAINER, None)),
+        ("12:pids:/docker/%s\n1:name=systemd:/docker/%s\n" % (CONTAINER, CONTAINER), (CONTAINER, None)),
+        ("0::/system.slice/train.service\n", (None, "train.service")),
+        ("1:name=systemd:/docker/%s/system.slice/ssh.service\n" % OUTER, (None, "ssh.service")),
+        ("1:name=systemd:/docker/%s/docker/%s\n" % (OUTER, CONTAINER), (CONTAINER, None)),
+        ("0::/kubepods/burstable/pod1/%s\n" % ("e" * 64), ("e" * 64, None)),
+        ("0::/user.slice/user-0.slice/session-1.scope\n", (None, None)),
+        ("", (None, None)),
+    ],
+)
+def test_owner_of_cgroup(text: str, expected: tuple[Any, Any]) -> None:
+    assert _node.owner_of_cgroup(text, {CONTAINER}, {OUTER}) == expected
+
+
+def test_a_process_of_an_unknown_container_is_named_by_its_id() -> None:
+    facts = {"name": "python", "container_id": "e" * 64, "unit": None, "device_nodes": [], "sockets": []}
+    found = _node.describe_process(5, "", facts, {})
+    assert found["container"] == {"id": "e" * 64, "name": "e" * 12, "image": None}
+    assert (found["name"], found["managed"]) == ("python", False)
+
+
+@pytest.mark.parametrize(
+    ("unit", "expected"),
+    [("vllm-qwen3.5@0.service", True), ("nginx.service", False), (None, False), ("vllm-x.timer", False)],
+)
+def test_unit_is_managed(unit: Any, expected: bool) -> None:
+    assert _node.unit_is_managed(unit) is expected
+
+
+# -- files and disks ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("00000000", "0.0.0.0"),
+        ("0100007F", "127.0.0.1"),
+        ("00000000000000000000000000000000", "::"),
+        ("0000000000000000FFFF00000100007F", "127.0.0.1"),
+        ("B80D01200000000067452301EFCDAB89", "2001:db8:0:0:123:4567:89ab:cdef"),
+    ],
+)
+def test_hex_address(text: str, expected: str) -> None:
+    assert _node.hex_address(text) == expected
+
+
+def test_a_path_that_does_not_exist_counts_for_its_parent(machine: Machine) -> None:
+    machine.answers = {"df": (1, "", "df: x: No such file or directory"), "df -P -T -B1 /": (0, DF, "")}
+    machine.answers["df -P -T -B1 /var"] = (1, "", "df: No such file or directory")
+    disk = _node.read_disk(machine.host(), "/var/lib/ascend-fleet")
+    assert (disk["exists"], disk["mount"], disk["free_bytes"]) == (False, "/", 600)
+    assert machine.calls == ["df -P -T -B1 " + p for p in ("/var/lib/ascend-fleet", "/var/lib", "/var", "/")]
+    assert _node.occupied_bytes(machine.host(), disk) == 0
+
+
+def test_a_dead_mount_is_a_problem(machine: Machine) -> None:
+    machine.answers["df"] = (None, "", "")
+    host = machine.host()
+    assert _node.read_disk(host, "/data")["free_bytes"] is None
+    assert [p["subject"] for p in host.problems] == ["/data"]
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        ("/dev/sda / ext4 rw,relatime 0 0\n", False),
+        ("/dev/sda / ext4 rw 0 0\n/dev/sdb / ext4 ro,x 0 0\n", True),
+        ("/dev/sdb /other ext4 ro 0 0\n", None),
+    ],
+)
+def test_mounted_read_only(table: str, expected: Any) -> None:
+    assert _node.mounted_read_only(table, "/") is expected
+
+
+def test_a_folder_in_the_place_of_a_version_file_is_a_problem(machine: Machine) -> None:
+    (machine.root / "usr/local/Ascend/driver/version.info").mkdir(parents=True)
+    host = machine.host()
+    assert _node.read_versions(host)["driver"] is None
+    assert "is a directory" in host.problems[0]["message"]
+
+
+def test_the_driver_may_be_installed_elsewhere(machine: Machine) -> None:
+    machine.file("/etc/ascend_install.info", "Driver_Install_Path_Param=/opt/Ascend\n")
+    machine.file("/opt/Ascend/driver/version.info", "Version=25.2.0\n")
+    assert _node.read_versions(machine.host())["driver"]["path"] == "/opt/Ascend/driver/version.info"
+
+
+def test_pci_from_the_kernels_tree_where_there_is_no_lspci(machine: Machine) -> None:
+    for address, vendor, device, kind in (
+        ("0000:c1:00.0", "0x19e5", "0xd803", "0x120000"),
+        ("0000:7d:00.0", "0x19e5", "0xa222", "0x020000"),
+        ("0000:01:00.0", "0x8086", "0xd803", "0x120000"),
+    ):
+        for name, text in (("vendor", vendor), ("device", device), ("class", kind)):
+            machine.file("/sys/bus/pci/devices/%s/%s" % (address, name), text + "\n")
+    assert [(p["address"], p["id"], p["in_kernel"]) for p in _node.read_pci(machine.host())] == [
+        ("0000:c1:00.0", "19e5:d803", True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('ID="openEuler"\nVERSION_ID="22.03"\nPRETTY_NAME="openEuler 22.03 (LTS-SP4)"\n', ("openEuler", "22.03", [])),
+        ("ID=ubuntu\nVERSION_ID='22.04'\nID_LIKE=debian\n# x=y\n", ("ubuntu", "22.04", ["debian"])),
+        ('ID="kylin"\nID_LIKE="rhel fedora"\n', ("kylin", None, ["rhel", "fedora"])),
+        ("", (None, None, [])),
+    ],
+)
+def test_os_release(text: str, expected: tuple[Any, Any, Any]) -> None:
+    found = _node.parse_os_release(text)
+    assert (found["id"], found["version_id"], found["like"]) == expected

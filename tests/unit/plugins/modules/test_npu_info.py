@@ -1,0 +1,61 @@
+# Copyright (c) 2026, ascend.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module: its arguments, and that it never fails on a host's trouble."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+from ansible.module_utils.testing import patch_module_args
+from ansible_collections.ascend.fleet.plugins.module_utils import _node
+from ansible_collections.ascend.fleet.plugins.modules import npu_info
+
+
+def run(capsys, **args):
+    with patch_module_args(args), pytest.raises(SystemExit) as ended:
+        npu_info.main()
+    return ended.value.code, json.loads(capsys.readouterr().out)
+
+
+def test_a_machine_without_npus_is_described(capsys):
+    status, result = run(capsys, gather_subset=["npu", "versions"], timeout=5, _ansible_check_mode=True)
+    assert (status, result["changed"]) == (0, False)
+    assert result["node"]["gathered"] == ["npu", "versions"]
+
+
+def test_the_options_reach_the_reader(capsys, monkeypatch):
+    seen = {}
+
+    def collect(host, **options):
+        seen.update(options, timeout=host.timeout)
+        return {}
+
+    monkeypatch.setattr(_node, "collect", collect)
+    run(capsys, paths=["/data"], ports=[8010], timeout=3)
+    assert seen == {"gather_subset": ["all"], "paths": ["/data"], "ports": [8010], "timeout": 3.0}
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [({"gather_subset": ["npus"]}, "known are"), ({"timeout": 0}, "more than 0"), ({"ports": ["http"]}, "ports")],
+)
+def test_wrong_arguments(capsys, args, words):
+    status, result = run(capsys, **args)
+    assert status == 1
+    assert words in result["msg"]
+
+
+def test_every_key_of_the_node_is_documented(tmp_path):
+    documented = set(yaml.safe_load(npu_info.RETURN)["node"]["contains"])
+    host = _node.Host(
+        root=str(tmp_path), run=lambda argv, **_more: _node._command.Completed(tuple(argv), 127, "", "", False)
+    )
+    assert set(_node.collect(host)) == documented
+
+
+def test_subsets_are_documented():
+    text = yaml.safe_load(npu_info.DOCUMENTATION)["options"]["gather_subset"]["description"][-1]
+    assert all("C(%s)" % name in text for name in _node.SUBSETS)

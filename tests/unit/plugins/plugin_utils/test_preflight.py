@@ -1,0 +1,127 @@
+# Copyright (c) 2026, ascend.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The report of a fleet's findings."""
+
+from __future__ import annotations
+
+from typing import Any
+from xml.etree import ElementTree
+
+from ansible_collections.ascend.fleet.plugins.module_utils import _findings
+from ansible_collections.ascend.fleet.plugins.plugin_utils import _preflight
+
+
+def finding(identity: str, found: str = "x", ignored: bool = False) -> dict[str, Any]:
+    check = _findings.CATALOGUE[identity]
+    return {
+        "id": identity,
+        "severity": check.severity,
+        "area": check.area,
+        "title": check.title,
+        "message": "%s: found %s; needed y" % (check.title, found),
+        "found": found,
+        "needed": "y",
+        "fix": check.fix,
+        "ignored": ignored,
+    }
+
+
+FINDINGS: dict[str, Any] = {
+    "a2-1": [finding("DRV-003", "driver 24.1.0")],
+    "a2-2": [finding("DRV-003", "driver 24.1.0"), finding("SYS-010")],
+    "a2-3": None,
+    "a3-1": [],
+    "a3-2": [finding("DEV-005", ignored=True), finding("DRV-003", "driver 24.1.1")],
+}
+
+
+def build() -> dict[str, Any]:
+    return _preflight.build(list(FINDINGS), FINDINGS, {"a2-1": "a2 aarch64"}, {"a2-3": "its checks did not run"})
+
+
+def text() -> str:
+    return "\n".join(line for line, _tone in _preflight.lines(build(), "for r"))
+
+
+def test_equal_findings_are_one_with_all_their_hosts() -> None:
+    groups = [(g["id"], g["found"], g["hosts"], g["ignored"]) for g in build()["findings"]]
+    assert groups == [
+        ("DRV-003", "driver 24.1.0", ["a2-1", "a2-2"], False),
+        ("DRV-003", "driver 24.1.1", ["a3-2"], False),
+        ("SYS-010", "x", ["a2-2"], False),
+        ("DEV-005", "x", ["a3-2"], True),
+    ]
+
+
+def test_counts() -> None:
+    report = build()
+    assert (report["errors"], report["warnings"], report["not_checked"]) == (3, 1, ["a2-3"])
+    assert report["hosts"]["a3-2"]["areas"]["devices"] == {"errors": 0, "warnings": 0, "ignored": 1}
+    assert report["hosts"]["a2-3"]["reason"] == "its checks did not run"
+
+
+def test_the_text_has_one_row_per_host_and_every_finding_once() -> None:
+    lines = text().splitlines()
+    assert lines[1] == "PREFLIGHT for r: 5 hosts, 1 ready, 3 with errors, 1 not checked"
+    rows = {line.split()[0]: line for line in lines[3:9]}
+    assert rows["a2-1"].split() == ["a2-1", "a2", "aarch64", "ok", "1", "error", *["ok"] * 6]
+    assert "not checked" in rows["a2-3"]
+    assert "1 ignored" in rows["a3-2"]
+    assert text().count("found:  driver 24.1.0") == 1
+    assert "on:     a2-1, a2-2" in text()
+    assert "  a2-3: its checks did not run" in lines
+
+
+def test_the_table_is_aligned() -> None:
+    rows = text().splitlines()[3:9]
+    column = rows[0].index("driver")
+    assert {row[column - 2 : column] for row in rows} == {"  "}
+
+
+def test_a_finding_of_all_hosts_says_so() -> None:
+    hosts = ["h%d" % n for n in range(50)]
+    report = _preflight.build(hosts, {h: [finding("SYS-010")] for h in hosts})
+    assert any("on:     all 50 hosts" in line for line, _tone in _preflight.lines(report))
+
+
+def test_long_texts_are_wrapped() -> None:
+    report = _preflight.build(["h"], {"h": [finding("DRV-003", "word " * 80)]})
+    assert max(len(line) for line, _tone in _preflight.lines(report)) <= 120
+
+
+def test_a_hosts_failure_message_holds_its_errors_and_their_fixes() -> None:
+    report = build()
+    words = report["hosts"]["a2-2"]["text"]
+    assert words.startswith("a2-2 is not ready, 1 error:\nDRV-003 ")
+    assert "Fix: upgrade firmware" in words
+    assert "SYS-010" not in words
+    assert report["hosts"]["a3-1"]["text"] == ""
+
+
+def test_ignored_errors_make_no_host_fail() -> None:
+    report = _preflight.build(["h"], {"h": [finding("DEV-005", ignored=True)]})
+    assert (report["errors"], report["hosts"]["h"]["text"]) == (0, "")
+
+
+def test_junit() -> None:
+    root = ElementTree.fromstring(_preflight.junit(build(), FINDINGS))
+    suites = {s.get("name"): s for s in root}
+    assert list(suites) == list(FINDINGS)
+    assert suites["a2-1"].get("tests") == str(len(_findings.CATALOGUE))
+    failures = [c.get("name", "") for c in suites["a2-1"] if c.find("failure") is not None]
+    assert [f.split()[0] for f in failures] == ["DRV-003"]
+    assert len(suites["a3-2"].findall("testcase/skipped")) == 1
+    assert len(suites["a2-2"].findall("testcase/system-out")) == 1
+    assert suites["a2-3"].find("testcase/error") is not None
+
+
+def test_junit_survives_a_devices_garbage() -> None:
+    findings = {"h": [finding("DRV-003", "\x00\x1b[0m<&>\ud800".encode("utf-8", "replace").decode())]}
+    report = _preflight.build(["h"], findings)
+    assert ElementTree.fromstring(_preflight.junit(report, findings)).find("testsuite") is not None
+
+
+def test_the_compatibility_table_names_what_the_catalogue_asks_for() -> None:
+    table = _preflight.compatibility_table()
+    assert {"cann_driver", "vllm_ascend_cann"} == set(table)
