@@ -7,7 +7,7 @@ PYTHON ?= python3
 TOOLS = set -e; bin=$$(tests/tools/toolset.sh $(PYTHON))/bin;
 
 .DEFAULT_GOAL := help
-.PHONY: help tools test lint unit demo demo-down demo-break bench test-down docs clean
+.PHONY: help tools test lint unit demo demo-down bench test-down check-argv docs clean
 
 help: ## Show the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,8 +30,11 @@ demo: ## Start the simulated fleet and take it through site.yml
 demo-down: ## Remove the simulated fleet, leave nothing behind
 	@$(TOOLS) $$bin/python tests/sim/fleet --name demo down
 
+check-argv: ## Put the rendered `vllm serve` line before the real vLLM's own parser
+	@$(TOOLS) $$bin/python tests/sim/real_engine/check_argv.py
+
 docs: ## Write the generated pages of docs/
-	@$(TOOLS) $$bin/python tests/tools/findings_page.py
+	@$(TOOLS) $$bin/python tests/tools/findings_doc.py
 
 test-down: ## Remove the simulated fleet of the tests
 	@$(TOOLS) $$bin/python tests/sim/fleet --name test down

@@ -28,6 +28,27 @@ def role_variables() -> dict[str, list[str]]:
     return found
 
 
+def stale_copy(playbook_dir: str, loaded: Path = ROLES.parent) -> Optional[_fleet.Mistake]:
+    """The mistake of running a checkout's playbook with the plugins and roles of another copy of the collection."""
+    for folder in (Path(playbook_dir), Path(playbook_dir).parent):
+        try:
+            about = yaml.safe_load((folder / "galaxy.yml").read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError):
+            continue
+        if not isinstance(about, dict) or (about.get("namespace"), about.get("name")) != ("ascend", "fleet"):
+            continue
+        if folder.resolve() == loaded.resolve():
+            return None
+        return _fleet.Mistake(
+            (),
+            "the playbook of %s with the plugins of %s" % (folder.resolve(), loaded.resolve()),
+            "both of one copy",
+            "run from the checkout's folder, where its ansible.cfg is found, with ANSIBLE_COLLECTIONS_PATH and "
+            "ANSIBLE_CONFIG unset; or run the installed copy as `ansible-playbook ascend.fleet.site`",
+        )
+    return None
+
+
 class ActionModule(ActionBase):
     """The action ``ascend.fleet.fleet_validate``: no argument, no connection."""
 
@@ -48,7 +69,11 @@ class ActionModule(ActionBase):
         roles = role_variables()
         prefixes = (*(role + "_" for role in roles), "fleet_", "artifact_")
         variables = {
-            host: {k: to_native_types(v) for k, v in own.items() if k in wanted or k.startswith(prefixes) or k in _fleet.REMOVED_VARIABLES}
+            host: {
+                k: to_native_types(v)
+                for k, v in own.items()
+                if k in wanted or k.startswith(prefixes) or k in _fleet.REMOVED_VARIABLES
+            }
             for host, own in variables.items()
         }
         mistakes = _fleet.validate_fleet(groups, variables, generations=sorted(GENERATIONS), role_variables=roles)
@@ -58,21 +83,33 @@ class ActionModule(ActionBase):
             if isinstance(name, str) and name and "{{" not in name:
                 releases.setdefault(name, set()).add(str(generation))
         errors = {}
+        stale = stale_copy(str(task_vars.get("playbook_dir", "")))
+        if stale:
+            mistakes.append(stale)
         for name, generations in sorted(releases.items()):
             try:
-                release = _releases.by_name(name, to_native_types({k: task_vars.get(k) for k in ("inventory_dir", "ansible_inventory_sources", "playbook_dir")}))
+                release = _releases.by_name(
+                    name,
+                    to_native_types(
+                        {k: task_vars.get(k) for k in ("inventory_dir", "ansible_inventory_sources", "playbook_dir")}
+                    ),
+                )
             except ReleaseError as exc:
                 errors[name] = str(exc)
                 continue
             missing = (generations & set(GENERATIONS)) - {image["generation"] for image in release["images"]}
             if missing:
-                errors[name] = "no image for the generation %s, which the inventory has. Fix: add it to the release or take those hosts out" % (
-                    ", ".join(sorted(missing))
+                errors[name] = (
+                    "found no image for the generation %s, which the inventory has; needed one for each. "
+                    "Fix: add it to the release, or take those hosts out" % ", ".join(sorted(missing))
                 )
         if mistakes or errors:
             # The message alone: Ansible prints a failed task's whole result, and saying all of it twice hides it.
             count = len(mistakes) + len(errors)
-            result.update(failed=True, msg="The fleet's description has %d mistake(s):\n%s" % (count, _fleet.report(mistakes, errors)))
+            result.update(
+                failed=True,
+                msg="The fleet's description has %d mistake(s):\n%s" % (count, _fleet.report(mistakes, errors)),
+            )
         else:
             result.update(hosts=hosts, releases=sorted(releases))
         return result

@@ -65,9 +65,9 @@ def validate_fleet(
 ) -> list[Mistake]:
     """Return every mistake of an inventory; an empty list means that none was found.
 
-    ``groups`` maps group names to host names, ``variables`` maps the hosts of ``npu_hosts`` to their untemplated variables
-    (templates are left alone: they are the host's business at run time), ``role_variables`` maps role names to the variables
-    that role accepts. Nothing is read from disk or network.
+    ``groups`` maps group names to host names, ``variables`` maps the hosts of ``npu_hosts`` to their untemplated
+    variables (templates are left alone: they are the host's business at run time), ``role_variables`` maps role names
+    to the variables that role accepts. Nothing is read from disk or network.
     """
     hosts = list(groups.get("npu_hosts", ()))
     if not hosts:
@@ -77,7 +77,8 @@ def validate_fleet(
                 "no host in the group npu_hosts (groups: %s)"
                 % (", ".join(sorted(g for g in groups if g not in ("all", "ungrouped"))) or "none"),
                 "at least one NPU server in npu_hosts, through its children atlas_a2 or atlas_a3",
-                "copy inventories/atlas_a2, atlas_a3 or mixed and pass it with -i; for the simulated fleet run `make demo`",
+                "copy inventories/atlas_a2, atlas_a3 or mixed and pass it with -i; "
+                "for the simulated fleet run `make demo`",
             )
         ]
     mistakes: list[tuple[str, str, str, str]] = []
@@ -115,7 +116,9 @@ def _host_mistakes(
         out.append(("fleet_release not set", "the name of a release, such as qwen3_5_27b_v0", fix))
     profile = own.get("fleet_profile")
     if profile is not None and not _is_template(profile) and profile not in PROFILES:
-        out.append(("fleet_profile: %s" % profile, " or ".join(PROFILES), "set fleet_profile to one of them or remove it"))
+        out.append(
+            ("fleet_profile: %s" % profile, " or ".join(PROFILES), "set fleet_profile to one of them or remove it")
+        )
     origin = own.get("artifact_origin")
     if origin and not _is_template(origin):
         parts = urlsplit(str(origin))
@@ -133,7 +136,7 @@ def _variable_mistakes(
 ) -> list[tuple[str, str, str]]:
     out: list[tuple[str, str, str]] = []
     known = sorted(set(FLEET_VARIABLES).union(*role_variables.values()) if role_variables else FLEET_VARIABLES)
-    prefixes = tuple(role + "_" for role in role_variables) + ("fleet_", "artifact_")
+    prefixes = (*(role + "_" for role in role_variables), "fleet_", "artifact_")
     for name in sorted(own):
         if name in REMOVED_VARIABLES:
             out.append(("the removed variable %s" % name, "its successor", REMOVED_VARIABLES[name]))

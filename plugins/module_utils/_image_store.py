@@ -148,8 +148,11 @@ def ensure(wanted: Wanted, store: ImageStore, *, check: bool) -> Outcome:
             outcome.message = "%s would be loaded as %s" % (image.config_digest, outcome.tag)
             return outcome
         progress = _progress.Progress(wanted.progress)
-        with progress.watching("load", lambda: read_so_far(wanted.path), os.path.getsize(wanted.path)):
-            said = store.load(wanted.path, wanted.timeout)
+        try:
+            with progress.watching("load", lambda: read_so_far(wanted.path), os.path.getsize(wanted.path)):
+                said = store.load(wanted.path, wanted.timeout)
+        finally:
+            progress.close()
         found = _find(store.images(), image)
         if found is None:
             raise ImageError(
@@ -230,21 +233,23 @@ def read_so_far(path: str, root: str = "/proc") -> int:
     return furthest
 
 
-def _read(wanted: Wanted, *, check: bool) -> tuple[list[ArchivedImage], bool]:
-    """Read the archive, and whether the cache did not know it; what it knows of the very same file is not read again."""
+def is_quickly_read(wanted: Wanted) -> bool:
+    """Whether comparing the archive takes no decompressing of it."""
     try:
-        status = os.stat(wanted.path)
-    except OSError as exc:
-        raise ImageError("the archive %s cannot be read: %s" % (wanted.path, exc.strerror)) from exc
-    signature = [wanted.path, status.st_size, status.st_mtime_ns, status.st_ino]
-    if wanted.cache:
-        try:
-            with open(wanted.cache, encoding="utf-8") as handle:
-                data = json.load(handle)
-            if data["signature"] == signature:
-                return [_restore(entry) for entry in data["images"]], False
-        except (OSError, ValueError, KeyError, TypeError):
-            pass  # no cache, or not one of ours: the archive is read
+        with open(wanted.path, "rb") as handle:
+            if _image_archive.compression_of(handle.read(8)) == "none":
+                return True
+    except OSError:
+        return True  # the error is quick
+    return _recall(wanted) is not None
+
+
+def _read(wanted: Wanted, *, check: bool) -> tuple[list[ArchivedImage], bool]:
+    """Read the archive, and whether the cache did not know it; a file that it knows is not read again."""
+    signature = _signature(wanted)
+    known = _recall(wanted)
+    if known is not None:
+        return known, False
     images: list[ArchivedImage] = _image_archive.read_archive(wanted.path)
     if wanted.cache and not check:
         os.makedirs(os.path.dirname(wanted.cache), mode=0o755, exist_ok=True)
@@ -255,5 +260,27 @@ def _read(wanted: Wanted, *, check: bool) -> tuple[list[ArchivedImage], bool]:
     return images, bool(wanted.cache)
 
 
+def _signature(wanted: Wanted) -> list[Any]:
+    try:
+        status = os.stat(wanted.path)
+    except OSError as exc:
+        raise ImageError("the archive %s cannot be read: %s" % (wanted.path, exc.strerror)) from exc
+    return [wanted.path, status.st_size, status.st_mtime_ns, status.st_ino]
+
+
+def _recall(wanted: Wanted) -> Optional[list[ArchivedImage]]:
+    if not wanted.cache:
+        return None
+    try:
+        with open(wanted.cache, encoding="utf-8") as handle:
+            data = json.load(handle)
+        if data["signature"] == _signature(wanted):
+            return [_restore(entry) for entry in data["images"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # no cache, or not one of ours: the archive is read
+    return None
+
+
 def _restore(entry: dict[str, Any]) -> ArchivedImage:
-    return ArchivedImage(**{k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()})
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()}
+    return ArchivedImage(**fields)

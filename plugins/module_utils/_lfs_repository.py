@@ -94,9 +94,16 @@ class Repository:
         try:
             return self._ensure()
         finally:
+            self._progress.close()
             self._drop_secrets()
             if self._lock_fd is not None:
                 os.close(self._lock_fd)
+
+    def peek(self) -> Outcome:
+        """Say only whether everything is in place and remembered: a few reads of the file system."""
+        if not self.request.rehash:
+            self._all_recorded(self._load_state())
+        return self.outcome
 
     def foresee(self, scratch: str) -> Outcome:
         """Say what ``ensure`` would do, writing to ``scratch`` only."""
@@ -758,30 +765,42 @@ class Repository:
         os.makedirs(self.own_dir, exist_ok=True)
         name = os.path.join(self.own_dir, "lock")
         fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        deadline = time.monotonic() + self.request.lock_timeout
-        seen = -1
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError:
-                arrived = sum(partial.size for partial in self._partials())
-                if arrived != seen:
-                    # The other one gets further: what it brings is what we would download.
-                    seen = arrived
-                    deadline = time.monotonic() + self.request.lock_timeout
-                if time.monotonic() >= deadline:
-                    holder = os.pread(fd, 100, 0).decode("utf-8", "replace").strip()
-                    os.close(fd)
-                    raise ArtifactError(
-                        "another run (process %s, or a git-lfs it started) holds %s and has brought nothing for "
-                        "%d seconds. Wait for it to end, end it, or raise lock_timeout."
-                        % (holder or "unknown", self.dest, self.request.lock_timeout)
-                    ) from None
-                self._sleep(0.5)
+        if not _locked(fd):
+            with self._progress.watching("waiting for another run", self._partial_bytes, None):
+                self._wait_for_lock(fd)
         os.ftruncate(fd, 0)
         os.pwrite(fd, ("%d\n" % os.getpid()).encode(), 0)
         self._lock_fd = fd
+
+    def _wait_for_lock(self, fd: int) -> None:
+        deadline = time.monotonic() + self.request.lock_timeout
+        seen = -1
+        while not _locked(fd):
+            arrived = self._partial_bytes()
+            if arrived != seen:
+                # The other one gets further: what it brings is what we would download.
+                seen = arrived
+                deadline = time.monotonic() + self.request.lock_timeout
+            if time.monotonic() >= deadline:
+                holder = os.pread(fd, 100, 0).decode("utf-8", "replace").strip()
+                os.close(fd)
+                raise ArtifactError(
+                    "another run (process %s, or a git-lfs it started) holds %s and has brought nothing for "
+                    "%d seconds. Wait for it to end, end it, or raise lock_timeout."
+                    % (holder or "unknown", self.dest, self.request.lock_timeout)
+                )
+            self._sleep(0.5)
+
+    def _partial_bytes(self) -> int:
+        return sum(partial.size for partial in self._partials())
+
+
+def _locked(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _record(name: str, w: Wanted) -> Record:

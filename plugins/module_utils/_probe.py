@@ -63,10 +63,11 @@ def judge(text: str, expect: Mapping[str, Any]) -> list[str]:
     if len(text) < least:
         problems.append("found an answer of %d characters, %s; needed %d or more" % (len(text), shown, least))
     if "\ufffd" in text or (len(text) >= 20 and len(set(re.sub(r"\s", "", text))) <= 3):
-        problems.append(
-            "found a garbled answer, %s; needed readable text. Fix: the image or a kernel does not fit the card: verify "
-            "the image (generation, components) and the driver" % shown
-        )
+        # Whatever else such an answer lacks says nothing more.
+        return [
+            "found a garbled answer, %s; needed readable text. Fix: the image or a kernel does not fit the card, so "
+            "verify the image (generation, components) and the driver" % shown
+        ]
     pattern = expect.get("pattern")
     if pattern and not re.search(pattern, text):
         problems.append("found %s; needed text that matches %s" % (shown, _http.quote(pattern)))

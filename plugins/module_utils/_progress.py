@@ -13,6 +13,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Callable, Iterator, Optional
 
+#: The stage before there is anything to measure.
+PREPARE = "prepare"
+
 
 @dataclass(frozen=True)
 class Snapshot:
@@ -25,47 +28,52 @@ class Snapshot:
 
 
 class Progress:
-    """Writes snapshots to a file, or nowhere."""
+    """Writes a snapshot to a file every second, or nothing nowhere.
+
+    It is written also while there is nothing new: a file that stops changing means that whoever did the work is gone.
+    """
 
     def __init__(self, path: Optional[str] = None, every: float = 1.0) -> None:
         self._path = path
         self._every = every
-
-    def tell(self, stage: str, done: int, total: Optional[int]) -> None:
-        """Write one snapshot. Work never fails because nobody can be told of it."""
-        if self._path is None:
-            return
-        fresh = self._path + ".new"
-        try:
-            with open(fresh, "w", encoding="utf-8") as handle:
-                json.dump(asdict(Snapshot(stage, done, total, time.time())), handle)
-            os.replace(fresh, self._path)
-        except OSError:
-            self._path = None
+        self._current: tuple[str, Callable[[], int], Optional[int]] = (PREPARE, lambda: 0, None)
+        self._ended = threading.Event()
+        self._thread: Optional[threading.Thread] = None
+        if path is not None:
+            self._thread = threading.Thread(target=self._write_on, daemon=True)
+            self._thread.start()
 
     @contextmanager
     def watching(self, stage: str, measure: Callable[[], int], total: Optional[int]) -> Iterator[None]:
-        """While the body works, measure and tell from time to time."""
-        if self._path is None:
-            yield
-            return
-        ended = threading.Event()
-
-        def watch() -> None:
-            while not ended.is_set():
-                try:
-                    self.tell(stage, measure(), total)
-                except OSError:
-                    pass  # a file that was measured has just got its final name
-                ended.wait(self._every)
-
-        watcher = threading.Thread(target=watch, daemon=True)
-        watcher.start()
+        """While the body works, what is measured is written under the name of a stage."""
+        before = self._current
+        self._current = (stage, measure, total)
         try:
             yield
         finally:
-            ended.set()
-            watcher.join(timeout=10)
+            self._current = before
+
+    def close(self) -> None:
+        """Write no more."""
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join(timeout=10)
+
+    def _write_on(self) -> None:
+        while not self._ended.is_set():
+            self._write()
+            self._ended.wait(self._every)
+
+    def _write(self) -> None:
+        stage, measure, total = self._current
+        fresh = "%s.new" % self._path
+        try:
+            text = json.dumps(asdict(Snapshot(stage, measure(), total, time.time())))
+            with open(fresh, "w", encoding="utf-8") as handle:
+                handle.write(text)
+            os.replace(fresh, str(self._path))
+        except OSError:
+            pass  # work never fails because nobody can be told of it
 
 
 def parse(text: str) -> Optional[Snapshot]:

@@ -432,7 +432,7 @@ class Host:
         acting = [n for n, s in plan if s.action]
         restart = [n for n, s in plan if s.action == "restart"]
         if restart:
-            # All old engines first, then the new ones, because a new one may get the cards of another old one; and before
+            # All old engines first, then the new ones: a new one may get the cards of another old one. And before
             # systemd reads the new files, because the old ones know what their container is called.
             self.systemd("stop", *restart, timeout=self._stop_timeout)
         if acting:

@@ -12,8 +12,9 @@ author: ascend.fleet contributors (@ascend-fleet)
 version_added: 0.1.0
 short_description: Check inventory, release and variables without touching a host
 description:
-  - Reads the inventory groups, the variables of every host of C(npu_hosts) and every release that is named, and lists all
-    mistakes at once in its failure message, each with the hosts it concerns, what was found, what is needed and what to do.
+  - Reads the inventory groups, the variables of every host of C(npu_hosts) and every release that is named, and lists
+    all mistakes at once in its failure message, each with the hosts it concerns, what was found, what is needed and
+    what to do.
   - Runs on the controller alone; no connection is opened.
   - Values that are templates are left alone, because only the host at run time knows them.
 attributes:

@@ -49,13 +49,19 @@ options:
     default: 3600
   progress:
     description:
-      - File on the host into which to write how far the work is. The action plugin sets it, and prints a line now and then.
+      - File on the host into which to write how far the work is. The action plugin sets it, and prints a line now and
+        then.
     type: path
+  peek:
+    description:
+      - Return at once, with RV(settled) saying whether there is anything to do. The action plugin uses it.
+    type: bool
+    default: false
 attributes:
   action:
     description: >-
-      The controller prints how far the work is. The work itself runs detached on the host, and goes on when the controller
-      or the connection goes away.
+      The controller prints how far the work is. The work itself runs detached on the host, and goes on when the
+      controller or the connection goes away.
     support: full
   async:
     description: Runs detached in any case.
@@ -146,6 +152,7 @@ ARGUMENTS: dict[str, Any] = {
     "cache": {"type": "path"},
     "timeout": {"type": "int", "default": 3600},
     "progress": {"type": "path"},
+    "peek": {"type": "bool", "default": False},
 }
 
 
@@ -187,7 +194,11 @@ def main() -> None:
         progress=params["progress"],
     )
     try:
-        outcome = _image_store.ensure(wanted, _image_store.ImageStore(), check=module.check_mode)
+        if module.params["peek"] and not _image_store.is_quickly_read(wanted):
+            outcome = _image_store.Outcome(unread=True)
+        else:
+            check = module.check_mode or module.params["peek"]
+            outcome = _image_store.ensure(wanted, _image_store.ImageStore(), check=check)
     except (ArchiveError, _image_store.ImageError) as exc:
         module.fail_json(msg=str(exc))
     except DockerError as exc:

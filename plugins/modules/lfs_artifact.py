@@ -113,13 +113,19 @@ options:
     default: 600
   progress:
     description:
-      - File on the host into which to write how far the work is. The action plugin sets it, and prints a line now and then.
+      - File on the host into which to write how far the work is. The action plugin sets it, and prints a line now and
+        then.
     type: path
+  peek:
+    description:
+      - Return at once, with RV(settled) saying whether there is anything to do. The action plugin uses it.
+    type: bool
+    default: false
 attributes:
   action:
     description: >-
-      The controller prints how far the work is. The work itself runs detached on the host, and goes on when the controller
-      or the connection goes away; the next run waits for it.
+      The controller prints how far the work is. The work itself runs detached on the host, and goes on when the
+      controller or the connection goes away; the next run waits for it.
     support: full
   async:
     description: Runs detached in any case.
@@ -260,6 +266,7 @@ ARGUMENTS: dict[str, Any] = {
     "timeout": {"type": "int", "default": 86400},
     "lock_timeout": {"type": "int", "default": 600},
     "progress": {"type": "path"},
+    "peek": {"type": "bool", "default": False},
 }
 
 
@@ -338,7 +345,12 @@ def main() -> None:
     try:
         request = request_of(module.params)
         repository = _lfs_repository.Repository(request)
-        outcome = repository.foresee(module.tmpdir) if module.check_mode else repository.ensure()
+        if module.params["peek"]:
+            outcome = repository.peek()
+        elif module.check_mode:
+            outcome = repository.foresee(module.tmpdir)
+        else:
+            outcome = repository.ensure()
     except _lfs.ArtifactError as exc:
         module.fail_json(msg=str(exc))
     except OSError as exc:

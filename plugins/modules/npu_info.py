@@ -14,8 +14,8 @@ description:
   - Reads C(npu-smi), the device nodes, the PCI bus, the version files of driver, firmware and CANN, the holders of
     the cards,
     docker, disks, ports, systemd and a few kernel settings, joins them and returns one structure.
-  - Every external command has a deadline. What cannot be read is data (RV(node.problems), RV(node.npu_smi.error),
-    RV(node.docker.error)), never a failure of the module, so that a broken host can be described like any other.
+  - Every external command has a deadline. What cannot be read is data (RV(node.problems), C(node.npu_smi.error),
+    C(node.docker.error)), never a failure of the module, so that a broken host can be described like any other.
 author:
   - ascend.fleet contributors (@ascend-fleet)
 options:
@@ -123,7 +123,7 @@ node:
       sample: null
     npu_smi:
       description:
-        - What C(npu-smi info) was, said and how it ended. RV(node.npu_smi.error) is null when its table could be
+        - What C(npu-smi info) was, said and how it ended. C(error) is null when its table could be
           read whole.
       type: dict
       sample:

@@ -20,6 +20,8 @@ STEP_PERCENT = 10
 QUIET_SECONDS = 30.0
 POLL_SECONDS = (0.5, 1.0, 2.0, 3.0)
 LOST_SECONDS = 300.0
+# The module writes its progress every second; when that stops, the module is gone.
+GONE_SECONDS = 60.0
 _ASYNC_KEYS = (
     "ansible_job_id",
     "started",
@@ -47,7 +49,7 @@ class Teller:
 
     def tell(self, snapshot: Optional[_progress.Snapshot]) -> None:
         """Print how far the work is, unless that was just said."""
-        if snapshot is None:
+        if snapshot is None or snapshot.stage == _progress.PREPARE:
             return
         if self._first is None or self._first.stage != snapshot.stage:
             self._first = snapshot
@@ -56,14 +58,14 @@ class Teller:
         if news == self._news and self._now() - self._at < QUIET_SECONDS:
             return
         self._news, self._at = news, self._now()
-        self._say("%s  %s" % (self._prefix, _progress.describe(snapshot, self._first)))
+        self._say("%s %s" % (self._prefix, _progress.describe(snapshot, self._first)))
 
 
-class LiveAction(ActionBase):
-    """The action of a module with the options ``progress`` and ``timeout`` and the result ``settled``.
+class LiveAction(ActionBase):  # type: ignore[misc]
+    """The action of a module with the options ``peek``, ``progress`` and ``timeout`` and the result ``settled``.
 
-    The module first runs in check mode. When there is nothing to do, that is all. Otherwise it is started detached, so
-    that it goes on when this controller goes away, and its progress is read until it has ended.
+    The module first peeks. When there is nothing to do, that is all. Otherwise it is started detached, so that it goes
+    on when this controller goes away, and its progress is read until it has ended.
     """
 
     TRANSFERS_FILES = False
@@ -77,10 +79,13 @@ class LiveAction(ActionBase):
         arguments = {k: v for k, v in self._task.args.items() if k != "progress"}
         if self._task.check_mode or self._task.async_val:
             return self._module(arguments, task_vars)
-        foreseen = self._foresee(arguments, task_vars)
-        if foreseen.get("failed") or foreseen.get("unreachable") or foreseen.get("settled"):
-            return foreseen
-        teller = Teller(str(task_vars.get("inventory_hostname", "")), display.display)
+        seen = self._module(dict(arguments, peek=True), task_vars)
+        if seen.get("failed") or seen.get("unreachable") or seen.get("settled"):
+            seen.pop("invocation", None)
+            return seen
+        # The task is named in every line: its headline may come later, with the first result.
+        prefix = "%s  %s:" % (task_vars.get("inventory_hostname", ""), self._task.name or self.MODULE)
+        teller = Teller(prefix, display.display)
         return self._follow(arguments, task_vars, teller)
 
     def _module(self, arguments: Mapping[str, Any], task_vars: dict[str, Any], **options: Any) -> dict[str, Any]:
@@ -88,14 +93,6 @@ class LiveAction(ActionBase):
             module_name=self.MODULE, module_args=dict(arguments), task_vars=task_vars, **options
         )
         return result
-
-    def _foresee(self, arguments: Mapping[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        before = self._task.check_mode
-        self._task.check_mode = True
-        try:
-            return self._module(arguments, task_vars)
-        finally:
-            self._task.check_mode = before
 
     def _follow(self, arguments: Mapping[str, Any], task_vars: dict[str, Any], teller: Teller) -> dict[str, Any]:
         folder = self._remote_expand_user(self.get_shell_option("async_dir", default="~/.ansible_async"))
@@ -109,7 +106,12 @@ class LiveAction(ActionBase):
             return job
         jid = str(job["ansible_job_id"])
         ended = self._connection._shell.join_path(folder, jid)
-        self._poll(progress, ended, teller)
+        if not self._poll(progress, ended, teller):
+            return {
+                "failed": True,
+                "msg": "the work on the host ended without a result: the host was restarted, or the process was "
+                "killed. Run again: what was done is kept.",
+            }
         status = {"jid": jid, "_async_dir": folder}
         result: dict[str, Any] = self._execute_module(
             module_name="ansible.legacy.async_status", module_args=dict(status, mode="status"), task_vars=task_vars
@@ -120,9 +122,11 @@ class LiveAction(ActionBase):
         self._low_level_execute_command("rm -f %s" % shlex.quote(progress))
         return {k: v for k, v in result.items() if k not in _ASYNC_KEYS}
 
-    def _poll(self, progress: str, ended: str, teller: Teller) -> None:
+    def _poll(self, progress: str, ended: str, teller: Teller) -> bool:
+        """Follow the work until it has ended; say whether it left a result."""
         command = "cat %s 2>/dev/null; echo; cat %s 2>/dev/null" % (shlex.quote(progress), shlex.quote(ended))
-        heard = time.monotonic()
+        heard = moved = time.monotonic()
+        last = None
         count = 0
         while True:
             time.sleep(POLL_SECONDS[min(count, len(POLL_SECONDS) - 1)])
@@ -137,17 +141,23 @@ class LiveAction(ActionBase):
                 continue
             heard = time.monotonic()
             first, _newline, rest = str(said.get("stdout", "")).partition("\n")
-            teller.tell(_progress.parse(first))
             if has_ended(rest):
-                return
+                return True
+            snapshot = _progress.parse(first)
+            if snapshot != last:
+                last, moved = snapshot, heard
+                teller.tell(snapshot)
+            elif heard - moved > GONE_SECONDS:
+                return False
 
 
 def has_ended(text: str) -> bool:
-    """Whether the file of an asynchronous job says that it has ended."""
-    for line in text.splitlines():
-        if line.startswith("{"):
-            try:
-                return bool(json.loads(text[text.index("{") :]).get("finished"))
-            except ValueError:
-                return False  # it is being written
-    return False
+    """Whether the file of an asynchronous job holds its result: until then it says ``started``."""
+    begin = text.find("{")
+    if begin < 0:
+        return False
+    try:
+        data = json.loads(text[begin:])
+    except ValueError:
+        return False  # it is being written
+    return "started" not in data or bool(data.get("finished"))

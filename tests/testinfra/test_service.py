@@ -14,7 +14,7 @@ CHIPS = {"a2": 8, "a3": 16}
 MODEL = "qwen3.5"
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def containers(node):
     """The fleet's containers as `docker inspect` shows them, by unit."""
     ids = node.host.check_output("docker ps -q --filter label=ascend.fleet.managed=true").split()
@@ -75,7 +75,9 @@ def test_configuration_is_not_for_everybody(node):
 def test_every_port_listens(node, path):
     for n in range(replicas(node)):
         status = node.host.check_output(
-            "curl --silent --output /dev/null --write-out '%%{http_code}' --max-time 30 http://localhost:%s%s", str(8010 + n), path
+            "curl --silent --output /dev/null --write-out '%%{http_code}' --max-time 30 http://localhost:%s%s",
+            str(8010 + n),
+            path,
         )
         assert status == "200"
 
@@ -90,7 +92,11 @@ def test_the_guides_text_question(node):
 
 def test_npu_smi_shows_the_engines(node):
     table = node.host.check_output("npu-smi info")
-    rows = [line for line in table.splitlines() if "vllm" in line.lower() or "python" in line.lower() or "engine" in line.lower()]
+    rows = [
+        line
+        for line in table.splitlines()
+        if "vllm" in line.lower() or "python" in line.lower() or "engine" in line.lower()
+    ]
     assert len(rows) >= CHIPS[node.variables["npu_generation"]]
 
 

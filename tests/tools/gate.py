@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Everything that must hold before a change lands, as named steps in two lanes.
 
-The lane "static" reads and unit-tests the code on both ansible-core versions; the lane "fleet" works the simulated fleet.
-They share nothing but the machine, so they run side by side. Each step's output goes to .cache/gate/STEP.log and is printed
-whole when the step fails.
+The lane "static" reads and unit-tests the code on both ansible-core versions; the lane "fleet" works the simulated
+fleet. They share nothing but the machine, so they run side by side. Each step's output goes to .cache/gate/STEP.log,
+and its end is printed when the step fails.
 
 usage: gate.py [STEP ...]      all steps, or those named;  gate.py --list
 ASCEND_SIM_KEEP=1 leaves the simulated fleet up afterwards.
@@ -66,23 +66,36 @@ def steps() -> list[Step]:
         Step("unit", "static", [python, "-m", "pytest", "tests/unit", "-q", "-n", "2"]),
         Step("ansible-lint", "static", ["bash", "tests/tools/ansible_lint.sh", tool]),
         Step("antsibull-docs", "static", ["bash", "tests/tools/docs.sh", tool]),
-        Step(f"ansible-test-{here}", "static", ["bash", "tests/tools/ansible_test.sh", f"{tool}/..", here, f".cache/ansible-test-{here}"]),
+        Step(
+            f"ansible-test-{here}",
+            "static",
+            ["bash", "tests/tools/ansible_test.sh", f"{tool}/..", here, f".cache/ansible-test-{here}"],
+        ),
     ]
     other = 13 if here != "3.13" else 11
     found = second_python(other)
     name = f"ansible-test-3.{other}"
     if found is None:
-        words = f"echo 'no Python 3.{other} on this machine (looked under ~/.pyenv/versions and on PATH)'; exit {SKIPPED}"
+        words = (
+            f"echo 'no Python 3.{other} on this machine (looked under ~/.pyenv/versions and on PATH)'; exit {SKIPPED}"
+        )
         static.append(Step(name, "static", ["bash", "-c", words]))
     else:
-        script = f'venv=$(tests/tools/toolset.sh "{found}") && exec bash tests/tools/ansible_test.sh "$venv" 3.{other} .cache/ansible-test-3.{other}'
+        script = (
+            f'venv=$(tests/tools/toolset.sh "{found}") && '
+            f'exec bash tests/tools/ansible_test.sh "$venv" 3.{other} .cache/ansible-test-3.{other}'
+        )
         static.append(Step(name, "static", ["bash", "-c", script]))
     molecule = [python, "tests/tools/molecule.py"]
     fleet = [
-        Step("fleet-up", "fleet", [python, "tests/sim/fleet", "--name", "test", "up", "--inventory", ".sim/test/inventory/hosts.yml"]),
+        Step(
+            "fleet-up",
+            "fleet",
+            [python, "tests/sim/fleet", "--name", "test", "up", "--inventory", ".sim/test/inventory/hosts.yml"],
+        ),
         Step("molecule-default", "fleet", [*molecule, "default"], needs="fleet-up"),
         Step("molecule-preflight_faults", "fleet", [*molecule, "preflight_faults"], needs="fleet-up"),
-        Step("molecule-real_engine", "fleet", [*molecule, "real_engine"], needs="fleet-up"),
+        Step("molecule-real_engine", "fleet", [python, "tests/sim/real_engine/scenario.py"]),
     ]
     return static + fleet
 
@@ -94,7 +107,15 @@ def run(step: Step) -> None:
     env = dict(os.environ, PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", PYTHONUNBUFFERED="1")
     env.pop("ANSIBLE_COLLECTIONS_PATH", None)
     with log.open("w") as out:
-        process = subprocess.Popen(step.argv, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
+        process = subprocess.Popen(
+            step.argv,
+            cwd=ROOT,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
         RUNNING.add(process)
         try:
             code = process.wait(step.timeout)
@@ -107,7 +128,15 @@ def run(step: Step) -> None:
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
     last = lines[-1].strip() if lines else ""
     step.status = {0: "passed", SKIPPED: "skipped"}.get(code, "failed")
-    step.words = last if step.status == "skipped" else "" if step.status == "passed" else f"exit status {code}" if code != -1 else "timed out"
+    step.words = (
+        last
+        if step.status == "skipped"
+        else ""
+        if step.status == "passed"
+        else f"exit status {code}"
+        if code != -1
+        else "timed out"
+    )
 
 
 def main(argv: list[str]) -> int:
@@ -117,7 +146,10 @@ def main(argv: list[str]) -> int:
         print("\n".join(step.name for step in plan))
         return 0
     if unknown := set(argv) - {step.name for step in plan}:
-        print(f"unknown step {', '.join(sorted(unknown))}; the steps are: {', '.join(step.name for step in plan)}", file=sys.stderr)
+        print(
+            f"unknown step {', '.join(sorted(unknown))}; the steps are: {', '.join(step.name for step in plan)}",
+            file=sys.stderr,
+        )
         return 2
     if argv:
         plan = [step for step in plan if step.name in argv]

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, ascend.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Print the two questions of the procedure as curl commands for the hosts of a simulated fleet.  usage: how_to_talk.py FLEET"""
+"""Print the questions of the procedure as curl commands for a simulated fleet.  usage: how_to_talk.py FLEET"""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ RELEASES = ROOT / "playbooks" / "releases"
 def main() -> None:
     """One text question and one picture question per host."""
     status = subprocess.run(
-        [sys.executable, "tests/sim/fleet", "--name", sys.argv[1], "status", "--json"], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "tests/sim/fleet", "--name", sys.argv[1], "status", "--json"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     release = yaml.safe_load((RELEASES / "qwen3_5_27b_v0.yml").read_text(encoding="utf-8"))
     serve, questions = release["serve"], release["smoke"]["questions"]
@@ -46,7 +50,9 @@ def main() -> None:
                 body = f"@{file.relative_to(ROOT)}"
             print(f"# {host['name']}: {question['name']}")
             print(f"curl {url} -H 'Content-Type: application/json' -d {shlex.quote(body)}\n")
-    print("Look around:  tests/sim/fleet status · tests/sim/fleet exec a2-1 -- npu-smi info · tests/sim/fleet break a2-1")
+    print(
+        "Look around:  tests/sim/fleet status · tests/sim/fleet exec a2-1 -- npu-smi info · tests/sim/fleet break a2-1"
+    )
     print("Run again:    ansible-playbook site.yml     (changes nothing)")
     print("Remove it:    make demo-down")
 

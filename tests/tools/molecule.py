@@ -24,7 +24,14 @@ def main() -> None:
         MOLECULE_GLOB=str(ROOT / "molecule" / "*" / "molecule.yml"),
     )
     os.chdir(ROOT)
-    argv = [str(binaries / "molecule"), "--base-config", str(ROOT / ".config/molecule/config.yml"), command, "--scenario-name", scenario]
+    argv = [
+        str(binaries / "molecule"),
+        "--base-config",
+        str(ROOT / ".config/molecule/config.yml"),
+        command,
+        "--scenario-name",
+        scenario,
+    ]
     os.execve(argv[0], argv, env)
 
 

@@ -15,6 +15,7 @@ the output is the configuration of the image (environment, entry point, working 
 from __future__ import annotations
 
 import argparse
+import glob
 import json
 import os
 import re
@@ -160,9 +161,11 @@ def install():
 '''
 
 
-def add_components(root: str, generation: str) -> None:
+def add_components(root: str, generation: str, components: dict[str, str]) -> None:
     site = f"/usr/local/lib/python{python_version(root)}/dist-packages"
-    for name, version in COMPONENTS.items():
+    for name, version in components.items():
+        for old in glob.glob(os.path.join(root, site.lstrip("/"), f"{name}-*.dist-info")):
+            shutil.rmtree(old)
         info = f"{site}/{name}-{version}.dist-info"
         write(root, f"{info}/METADATA", f"Metadata-Version: 2.4\nName: {name}\nVersion: {version}\n")
         write(root, f"{info}/INSTALLER", "pip\n")
@@ -192,7 +195,7 @@ def add_components(root: str, generation: str) -> None:
     write(root, f"{site}/ascend-sim-editable.pth", "import _ascend_sim_editable; _ascend_sim_editable.install()\n")
 
 
-def add_engine(root: str) -> None:
+def add_engine(root: str, version: str) -> None:
     home = os.path.join(root, ENGINE_HOME)
     shutil.rmtree(home, ignore_errors=True)
     os.makedirs(home)
@@ -204,16 +207,18 @@ def add_engine(root: str) -> None:
         if os.path.exists(os.path.join(HERE, name)):
             shutil.copy2(os.path.join(HERE, name), os.path.join(home, name))
     os.chmod(os.path.join(home, "vllm"), 0o755)
+    write(root, f"/{ENGINE_HOME}/VERSION", f"{version}\n")
     link(root, "/usr/local/bin/vllm", f"/{ENGINE_HOME}/vllm")
     link(root, "/usr/local/python3.11.14/bin/vllm", f"/{ENGINE_HOME}/vllm")
     for name in ("python3", "python"):
         link(root, f"/usr/local/python3.11.14/bin/{name}", "/usr/bin/python3")
 
 
-def build(root: str, generation: str, architecture: str) -> None:
-    add_engine(root)
+def build(root: str, generation: str, architecture: str, components: dict[str, str] | None = None) -> None:
+    chosen = {**COMPONENTS, **(components or {})}
+    add_engine(root, chosen["vllm"])
     add_cann(root, architecture)
-    add_components(root, generation)
+    add_components(root, generation, chosen)
 
 
 def main() -> int:
@@ -221,12 +226,22 @@ def main() -> int:
     parser.add_argument("rootfs", nargs="?", metavar="ROOTFS")
     parser.add_argument("--generation", choices=("a2", "a3"), default="a2")
     parser.add_argument("--architecture", choices=("aarch64", "x86_64"), default="aarch64")
+    parser.add_argument(
+        "--component",
+        action="append",
+        default=[],
+        metavar="NAME=VERSION",
+        help=f"another version of a component (may be repeated): {', '.join(COMPONENTS)}",
+    )
     parser.add_argument("--print-config", action="store_true")
     options = parser.parse_args()
     if not options.print_config:
         if not options.rootfs or not os.path.isdir(options.rootfs):
             parser.error("ROOTFS must be a folder that holds a root file system")
-        build(options.rootfs, options.generation, options.architecture)
+        components = dict(text.partition("=")[::2] for text in options.component)
+        if not set(components) <= set(COMPONENTS):
+            parser.error(f"--component: known are {', '.join(COMPONENTS)}")
+        build(options.rootfs, options.generation, options.architecture, components)
     sys.stdout.write(json.dumps(image_config()) + "\n")
     return 0
 

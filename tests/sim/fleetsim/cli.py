@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .fleet import Fleet
-from .shell import FleetError, say
+from .shell import FleetError, end_children, say
 from .spec import check_name
 
 DESCRIPTION = """A simulated fleet of Ascend servers on this machine (Debian, root). Real: systemd, sshd, Docker, git,
@@ -103,10 +103,10 @@ def dispatch(options: argparse.Namespace) -> int:
         print(json.dumps(report, indent=2)) if options.json else show(report)
         return 0 if healthy(report) else 1
     elif command == "break":
-        words = ["break", options.what, *([options.argument] if options.argument else [])] if options.what else None
-        fleet.execute(options.host, ["ascend-sim", *(words or ["faults", "--known"])])
+        argument = [options.argument] if options.argument else []
+        fleet.silicon(options.host, *(["break", options.what, *argument] if options.what else ["faults", "--known"]))
     elif command == "mend":
-        fleet.execute(options.host, ["ascend-sim", "mend", *([options.what] if options.what else [])])
+        fleet.silicon(options.host, "mend", *([options.what] if options.what else []))
     elif command == "exec":
         argv = options.argv[1:] if options.argv[:1] == ["--"] else options.argv
         fleet.execute(options.host, argv)
@@ -136,5 +136,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             print("fleet: to do: %s" % error.fix, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
+        end_children()
         say("interrupted; nothing is lost: `up` goes on from here, `down` removes what there is")
         return 130

@@ -323,7 +323,7 @@ class Fleet:
              tree_hash(FILES / "model"), Path(origin.__file__).read_bytes()]
         )  # fmt: skip
         store = origin.Store(root)
-        if self.memory.get("origin_key") != key:
+        if self.memory.get("origin_key") != key or not store.bare(origin.IMAGE_REPOSITORY).exists():
             with step("origin: repositories and LFS objects"):
                 root.mkdir(parents=True, exist_ok=True)
                 (root / "files").mkdir(exist_ok=True)
@@ -419,6 +419,12 @@ class Fleet:
             }  # fmt: skip
         return report
 
+    def silicon(self, host: str, *words: str) -> None:
+        """A command of the simulated silicon on a host that has some."""
+        if any(spec.name == host and spec.generation is None for spec in self.hosts()) or host == "origin":
+            raise FleetError("%s has no NPU: there is nothing to break or mend" % host, "name a host with NPUs")
+        self.execute(host, ["ascend-sim", *words])
+
     def execute(self, host: str, argv: Sequence[str]) -> None:
         name = self.known_container(host)
         options = ["-i", *(["-t"] if sys.stdin.isatty() and sys.stdout.isatty() else [])]
@@ -444,23 +450,28 @@ class Fleet:
             self._refuse_foreign()
             label = "label=%s=%s" % (LABEL, self.name)
             names = self.docker.names("container", label)
+            mine = {*names, *self.docker.names("network", label)}
+            all_fleets = [self.docker.names(kind, "label=%s" % LABEL) for kind in ("container", "network")]
+            others = sorted({name for found in all_fleets for name in found} - mine)
+            if cache and others:
+                raise FleetError(
+                    "the cache is in use by another fleet (%s)" % ", ".join(others),
+                    "take that fleet down first, or leave --cache out",
+                )
             if names:
                 with step("removing %s" % ", ".join(sorted(names))):
                     self.docker("rm", "--force", "--volumes", *names, check=False)
                     wait_for("the containers are gone", lambda: not self.docker.names("container", label), 60)
             for network in self.docker.names("network", label):
                 self.docker("network", "rm", network)
-            others = [name for kind in ("container", "network") for name in self.docker.names(kind, "label=%s" % LABEL)]
-            if cache and others:
-                raise FleetError(
-                    "the cache is in use by another fleet (%s)" % ", ".join(sorted(others)),
-                    "take that fleet down first, or leave --cache out",
-                )
             if cache:
                 images = self.docker.text("images", "--quiet", "--filter", "reference=ascend-fleet-sim/*").split()
                 if images:
                     self.docker("image", "rm", "--force", *sorted(set(images)))
-            if not others:
+            running = self.docker.text("ps", "--format", "{{.Names}}").split()
+            if running and self.daemon.ours and not others:
+                say("dockerd stays: it runs other containers (%s)" % ", ".join(running))
+            elif not others:
                 self.daemon.stop()
         self._forget()
         say("fleet %s is down" % self.name)
@@ -476,7 +487,8 @@ class Fleet:
 
 
 # Asked inside the origin: does the LFS server itself answer a batch request (with 404: it has no such object)?
-_BATCH = """
+_BATCH = (
+    """
 import json, urllib.error, urllib.request
 request = urllib.request.Request(
     "http://127.0.0.1:8080/%s.git/info/lfs/objects/batch",
@@ -487,7 +499,9 @@ try:
     urllib.request.urlopen(request, timeout=10)
 except urllib.error.HTTPError as error:
     assert error.code < 500
-""" % origin.IMAGE_REPOSITORY
+"""
+    % origin.IMAGE_REPOSITORY
+)
 
 
 def tar_of(files: Mapping[str, tuple[bytes, int]]) -> bytes:
@@ -498,5 +512,3 @@ def tar_of(files: Mapping[str, tuple[bytes, int]]) -> bytes:
             member.size, member.mode = len(data), mode
             archive.addfile(member, io.BytesIO(data))
     return buffer.getvalue()
-
-

@@ -9,7 +9,6 @@ import hashlib
 import io
 import json
 import os
-import subprocess
 import sys
 import tarfile
 from collections.abc import Mapping
@@ -19,7 +18,7 @@ from typing import Any
 from . import rootfs
 from .machine import Docker, can_raise_limits
 from .rootfs import Base
-from .shell import FleetError, lock, log_file, output, read_json, run, sha256_file, step, write_json
+from .shell import FleetError, lock, output, read_json, run, sha256_file, step, write_json
 from .spec import ARCHITECTURES, content_hash, tree_hash
 
 SIM = Path(__file__).resolve().parents[1]
@@ -55,20 +54,13 @@ def image_exists(docker: Docker, name: str) -> bool:
 def import_tree(docker: Docker, tree: Path, name: str, changes: list[str], log: Path) -> None:
     """tar | docker import, without a file in between."""
     options = [word for change in changes for word in ("--change", change)]
-    with log_file(log).open("ab") as sink:
-        argv = ["tar", "--numeric-owner", "--xattrs", "-c", "-C", os.fspath(tree), "."]
-        pack = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=sink)
-        try:
-            taken = subprocess.run(
-                [docker.binary, "import", *options, "-", name], stdin=pack.stdout, stdout=sink, stderr=sink, check=False
-            )
-        finally:
-            if pack.stdout is not None:
-                pack.stdout.close()
-            packed = pack.wait()
-    if packed or taken.returncode:
-        raise FleetError("the image %s could not be made (tar %d, docker %d)" % (name, packed, taken.returncode),
-                         "see %s" % log)  # fmt: skip
+    script = 'tree=$1; shift; tar --numeric-owner --xattrs -c -C "$tree" . | "$@"'
+    words = [os.fspath(tree), docker.binary, "import", *options, "-", name]
+    try:
+        run(["bash", "-o", "pipefail", "-c", script, "bash", *words], log=log)
+    except FleetError:
+        docker("image", "rm", name, check=False)  # made from what tar could read: not what it should be
+        raise
 
 
 # ---------------------------------------------------------------- host
@@ -124,8 +116,18 @@ class HostImage:
         (tree / "lib/systemd/system/systemd-resolved.service").unlink(missing_ok=True)
         chroot = ["chroot", os.fspath(tree)]
         run([*chroot, "useradd", "--create-home", "--shell", "/bin/bash", "--groups", "sudo", "ops"], log=self.log)
-        run([*chroot, "systemctl", "enable", "ssh.service", "docker.service", "containerd.service",
-             "ascend-sim.service"], log=self.log)
+        run(
+            [
+                *chroot,
+                "systemctl",
+                "enable",
+                "ssh.service",
+                "docker.service",
+                "containerd.service",
+                "ascend-sim.service",
+            ],
+            log=self.log,
+        )
         run(
             [*chroot, "systemctl", "mask", "console-getty.service", "getty@.service", "systemd-firstboot.service",
              "apt-daily.timer", "apt-daily-upgrade.timer", "e2scrub_all.timer", "fstrim.timer", "dpkg-db-backup.timer",
@@ -301,9 +303,7 @@ def image_id(archive: Path) -> str:
         return "sha256:%s" % hashlib.sha256(config.read()).hexdigest()
 
 
-def write_archive(
-    tree: Path, tag: str, config: Mapping[str, Any], architecture: str, target: Path, log: Path
-) -> None:
+def write_archive(tree: Path, tag: str, config: Mapping[str, Any], architecture: str, target: Path, log: Path) -> None:
     """The archive `docker save` writes on a machine of another architecture, for which docker import would be wrong."""
     layer = target.with_suffix(".layer.tar")
     run(["tar", "--numeric-owner", "--sort=name", "-cf", layer, "-C", tree, "."], log=log)

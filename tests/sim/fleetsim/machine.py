@@ -338,8 +338,9 @@ def parallel(jobs: Iterable[tuple[str, Any]]) -> None:
     def guarded(function: Any) -> None:
         try:
             function()
-        except BaseException as error:  # handed to the caller below
+        except BaseException as error:  # handed to the caller below, when the other jobs have ended
             errors.append(error)
+            say("failed: %s" % (str(error).splitlines() or [type(error).__name__])[0])
 
     threads = [threading.Thread(target=guarded, args=(function,), name=name, daemon=True) for name, function in jobs]
     for thread in threads:

@@ -93,9 +93,7 @@ def model_shards(count: int = SHARDS, rows: int = 512, columns: int = 1024) -> t
         names = ["model.language_model.layers.%d.mlp.%s.weight" % (number - 1, part) for part in parts]
         if number == 1:
             names.insert(0, "model.language_model.embed_tokens.weight")
-        tensors = {
-            tensor: ("BF16", [rows, columns], noise(tensor, rows * columns * 2)) for tensor in names
-        }
+        tensors = {tensor: ("BF16", [rows, columns], noise(tensor, rows * columns * 2)) for tensor in names}
         files[name] = safetensors(tensors)
         weight_map.update(dict.fromkeys(tensors, name))
         total += sum(len(data) for _, _, data in tensors.values())
@@ -244,4 +242,3 @@ def certificates(folder: Path, address: str) -> None:
          "-CAcreateserial", "-days", "3650", "-extfile", folder / "extensions", "-out", server],
         timeout=60)  # fmt: skip
     (folder / "address").write_text(address)
-

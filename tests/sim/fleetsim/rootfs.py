@@ -18,6 +18,8 @@ from .spec import content_hash
 # Changes when what the functions below do to a tree changes.
 RECIPE = "7"
 
+# Mounts made for a chroot are seen by nobody else, and end with the last process.
+NAMESPACE = ("unshare", "--mount", "--propagation", "private")
 _DPKG = """force-unsafe-io
 path-exclude=/usr/share/doc/*
 path-exclude=/usr/share/info/*
@@ -108,8 +110,8 @@ class Base:
         keyring = ["--keyring", self.mirror.keyring] if self.mirror.keyring else []
         with step("base system: debootstrap %s from this machine's mirror (no registry answers)" % self.codename):
             run(
-                ["debootstrap", "--variant=minbase", "--cache-dir=%s" % packages, *keyring, self.codename, tree,
-                 self.mirror.main],
+                [*NAMESPACE, "debootstrap", "--variant=minbase", "--cache-dir=%s" % packages, *keyring, self.codename,
+                 tree, self.mirror.main],
                 log=self.log, timeout=1800,
                 fix="see that this machine's apt mirror offers %s" % self.codename,
             )  # fmt: skip
@@ -162,9 +164,9 @@ def install(tree: Path, packages: Sequence[str], debs: Path, log: Path, optional
         'if chroot "$root" apt-cache show "$optional" >/dev/null 2>&1; then set -- "$@" "$optional"; fi; '
         'chroot "$root" apt-get install -y -q --no-install-recommends "$@"'
     )
-    prefix = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh"]
+    words = [os.fspath(tree), os.fspath(debs), optional or "-", *packages]
     run(
-        [*prefix, os.fspath(tree), os.fspath(debs), optional or "-", *packages], log=log, timeout=1800,
+        [*NAMESPACE, "sh", "-c", script, "sh", *words], log=log, timeout=1800,
         fix="see that apt-get works on this machine, then run the command again",
     )  # fmt: skip
     policy.unlink()

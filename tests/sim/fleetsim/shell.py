@@ -10,18 +10,20 @@ import hashlib
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 _T = TypeVar("_T")
 _STARTED = time.monotonic()
 _PRINT_LOCK = threading.Lock()
+_CHILDREN: set[subprocess.Popen[bytes]] = set()
 
 
 class FleetError(Exception):
@@ -52,6 +54,44 @@ def quote(argv: Sequence[str | os.PathLike[str]]) -> str:
     return " ".join(shlex.quote(os.fspath(word)) for word in argv)
 
 
+def _finish(
+    argv: Sequence[str | os.PathLike[str]],
+    input_bytes: bytes | None,
+    stdout: int | IO[bytes],
+    stderr: int,
+    timeout: float | None,
+    cwd: Path | None,
+    env: Mapping[str, str],
+) -> subprocess.CompletedProcess[bytes]:
+    """A command in a process group of its own: when we are told to end, all of it ends (see end_children)."""
+    stdin = subprocess.DEVNULL if input_bytes is None else subprocess.PIPE
+    process = subprocess.Popen(
+        argv, stdin=stdin, stdout=stdout, stderr=stderr, cwd=cwd, env=env, start_new_session=True
+    )
+    _CHILDREN.add(process)
+    try:
+        out, err = process.communicate(input_bytes, timeout)
+    except BaseException:
+        _kill(process)
+        raise
+    finally:
+        _CHILDREN.discard(process)
+    return subprocess.CompletedProcess(argv, process.returncode, out, err)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def end_children() -> None:
+    """End what other threads have started: half of a root filesystem is of no use, and is removed next time."""
+    for process in list(_CHILDREN):
+        _kill(process)
+
+
 def run(
     argv: Sequence[str | os.PathLike[str]],
     *,
@@ -67,18 +107,13 @@ def run(
     full_env = {**os.environ, "LC_ALL": "C", **(env or {})}
     try:
         if log is None:
-            done = subprocess.run(
-                argv, input=input_bytes or b"", capture_output=True, timeout=timeout, cwd=cwd, env=full_env, check=False
-            )
+            done = _finish(argv, input_bytes, subprocess.PIPE, subprocess.PIPE, timeout, cwd, full_env)
         else:
             log = log_file(log)
             with log.open("ab") as sink:
                 sink.write(("\n+ %s\n" % quote(argv)).encode())
                 sink.flush()
-                done = subprocess.run(
-                    argv, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT,
-                    timeout=timeout, cwd=cwd, env=full_env, check=False,
-                )  # fmt: skip
+                done = _finish(argv, None, sink, subprocess.STDOUT, timeout, cwd, full_env)
     except FileNotFoundError as error:
         raise FleetError("the command %s is missing on this machine" % error.filename, fix) from None
     except subprocess.TimeoutExpired:

@@ -1342,13 +1342,16 @@ def end_process(entry: dict[str, Any]) -> None:
 
 
 def break_process_held(state: State, argument: str | None) -> None:
-    index = int(argument) if argument is not None else default_index(state)
+    """``N``, or ``N,SECONDS`` for a holder that lets go by itself, as a driver does that frees memory late."""
+    chip, _, seconds = (argument or str(default_index(state))).partition(",")
+    index = int(chip)
     find_chip(state, index)
     held = faults(state).setdefault("process-held", {"processes": []})["processes"]
     held[:] = [entry for entry in held if start_ticks(entry["pid"]) == entry["started"]]
     if any(entry["index"] == index for entry in held):
         return
-    pid = start_detached("hold", str(index), "18429", "--utilization", "25", "--name", "python")
+    limit = ["--seconds", seconds] if seconds else []
+    pid = start_detached("hold", str(index), "18429", "--utilization", "25", "--name", "python", *limit)
     held.append({"index": index, "pid": pid, "started": start_ticks(pid)})
 
 
@@ -1574,7 +1577,7 @@ FAULTS: dict[str, Fault] = {
         mend_hidden("no-driver-info", DRIVER_INFO),
     ),
     "card-held": Fault("[N] a foreign container holds card N", break_card_held, mend_card_held),
-    "process-held": Fault("[N] a foreign process holds card N", break_process_held, mend_process_held),
+    "process-held": Fault("[N[,SECONDS]] a foreign process holds card N", break_process_held, mend_process_held),
     "docker-down": Fault("docker is stopped", break_docker_down, mend_docker_down),
     "disk-full": Fault("[MB=100] so little disk is free for artifacts", break_disk_full, mend_disk_full),
     "port-taken": Fault("[PORT=8010] a foreign process listens on PORT", break_port_taken, mend_port_taken),
@@ -1649,6 +1652,9 @@ def command_hold(options: argparse.Namespace) -> int:
         fcntl.flock(os.open(rooted(f"{LOCK_PATH}{options.index}"), os.O_RDONLY), fcntl.LOCK_EX | fcntl.LOCK_NB)
     hold_hbm(options.index, options.megabytes, options.utilization)
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    if options.seconds:
+        time.sleep(options.seconds)
+        return 0
     while True:
         signal.pause()
 
@@ -1698,6 +1704,7 @@ def main_ascend_sim(arguments: list[str]) -> int:
     hold.add_argument("megabytes", type=int)
     hold.add_argument("--utilization", type=int, default=0)
     hold.add_argument("--name", default="python")
+    hold.add_argument("--seconds", type=float, help="let go after so long")
     hold.set_defaults(run=command_hold)
     listen = commands.add_parser("listen", help="listen on a port until killed")
     listen.add_argument("port", type=int)

@@ -20,13 +20,13 @@ ROOT = Path(__file__).resolve().parents[3]
 def role_variables():
     found = {}
     for path in sorted((ROOT / "roles").glob("*/meta/argument_specs.yml")):
-        found[path.parents[1].name] = list(yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]["main"]["options"])
+        found[path.parents[1].name] = list(
+            yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]["main"]["options"]
+        )
     return found
 
 
-@pytest.mark.parametrize(
-    ("name", "generations"), [("atlas_a2", {"a2"}), ("atlas_a3", {"a3"}), ("mixed", {"a2", "a3"})]
-)
+@pytest.mark.parametrize(("name", "generations"), [("atlas_a2", {"a2"}), ("atlas_a3", {"a3"}), ("mixed", {"a2", "a3"})])
 def test_an_example_is_valid(name, generations):
     loader = DataLoader()
     inventory = InventoryManager(loader=loader, sources=[str(ROOT / "inventories" / name)])

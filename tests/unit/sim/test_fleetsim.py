@@ -15,6 +15,7 @@ import struct
 import subprocess
 import sys
 import tarfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ SIM = Path(__file__).resolve().parents[2] / "sim"
 sys.path.insert(0, str(SIM))
 
 from fleetsim import cli, images, inventory, machine, origin, spec
-from fleetsim.shell import FleetError, lock, read_json, run, wait_for, write_atomic
+from fleetsim.shell import FleetError, end_children, lock, read_json, run, wait_for, write_atomic
 from fleetsim.spec import HostSpec
 
 # ---------------------------------------------------------------- hosts
@@ -153,9 +154,7 @@ WRAPPER = images.FILES / "host/usr/local/lib/ascend-sim-host/runc"
         (["state", "x"], '["CAP_SYS_RESOURCE"]', '["CAP_SYS_RESOURCE"]'),
     ],
 )  # fmt: skip
-def test_the_runc_wrapper_takes_one_capability_out(
-    tmp_path: Path, words: list[str], asks: str, expected: str
-) -> None:
+def test_the_runc_wrapper_takes_one_capability_out(tmp_path: Path, words: list[str], asks: str, expected: str) -> None:
     config = tmp_path / "config.json"
     config.write_text('{"process":{"capabilities":{"bounding":%s,"effective":%s}}}' % (asks, asks))
     real = tmp_path / "runc"
@@ -384,8 +383,9 @@ def test_an_archive_of_another_architecture_is_one_docker_can_load(tmp_path: Pat
     target = tmp_path / "image.tar"
     config = {"Entrypoint": ["/entrypoint.sh"], "WorkingDir": "/vllm-workspace"}
     images.write_archive(tree, "vllm-ascend:test", config, "aarch64", target, tmp_path / "log")
+    run(["tar", "-xf", target, "-C", tmp_path])
     with tarfile.open(target) as archive:
-        read = {member.name: archive.extractfile(member).read() for member in archive if member.isfile()}  # type: ignore[union-attr]
+        read = {name: (tmp_path / name).read_bytes() for name in archive.getnames()}
     manifest = json.loads(read["manifest.json"])[0]
     assert manifest["RepoTags"] == ["vllm-ascend:test"]
     document = json.loads(read[manifest["Config"]])
@@ -428,12 +428,17 @@ def test_a_tree_has_the_hash_of_what_counts(tmp_path: Path) -> None:
     assert spec.content_hash(["ab", "c"]) != spec.content_hash(["a", "bc"])
 
 
-def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "deep" / "file"
     write_atomic(path, "one", 0o600)
     assert (path.read_text(), path.stat().st_mode & 0o777) == ("one", 0o600)
-    with pytest.raises(TypeError):
-        write_atomic(path, 12)  # type: ignore[arg-type]
+
+    def no_space(self: Path, target: Path) -> Path:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", no_space)
+    with pytest.raises(OSError, match="No space left"):
+        write_atomic(path, "two")
     assert path.read_text() == "one"
     assert list(path.parent.iterdir()) == [path]
 
@@ -456,6 +461,26 @@ def test_a_failed_command_is_quoted_with_its_last_words(tmp_path: Path) -> None:
         run(["sleep", "5"], timeout=0.1)
     with pytest.raises(FleetError, match="no-such-program is missing"):
         run(["no-such-program"])
+
+
+def test_what_runs_in_another_thread_ends_with_us(tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    errors: list[FleetError] = []
+
+    def job() -> None:
+        try:
+            run(["sh", "-c", "sleep 60 & echo $! >%s; wait" % started])
+        except FleetError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=job)
+    thread.start()
+    wait_for("the job runs", lambda: started.exists() and started.read_text().strip(), 10)
+    grandchild = int(started.read_text())
+    end_children()
+    thread.join(10)
+    assert "exit status -9" in str(errors[0])
+    wait_for("the grandchild has ended", lambda: machine.process_start(grandchild) is None, 10)
 
 
 def test_waiting_ends_with_an_error(tmp_path: Path) -> None:

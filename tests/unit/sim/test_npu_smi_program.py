@@ -386,7 +386,7 @@ def test_in_a_container_the_nodes_and_mounts_decide(a2: Host) -> None:
     assert "libdcmi.so" in done.stderr
 
 
-# ---------------------------------------------------------------------------------------- packages of driver and firmware
+# ------------------------------------------------------------------------------- packages of driver and firmware
 
 
 @pytest.fixture

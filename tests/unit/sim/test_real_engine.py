@@ -286,8 +286,16 @@ def test_shape_of_the_real_model() -> None:
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("介绍", True), (" the", True), ("~", True), ("\ufffd", False), ("a\ufffd", False), ("\x1e", False), ("", False)]
-    + [("<|im_start|>", False)],
+    [
+        ("介绍", True),
+        (" the", True),
+        ("~", True),
+        ("\ufffd", False),
+        ("a\ufffd", False),
+        ("\x1e", False),
+        ("", False),
+        ("<|im_start|>", False),
+    ],
 )
 def test_readable_tokens(text: str, expected: bool) -> None:
     assert make_tiny.is_readable(text, make_tiny.SPECIAL) is expected

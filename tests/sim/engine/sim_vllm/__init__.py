@@ -5,4 +5,10 @@
 
 from __future__ import annotations
 
+import os
+
 VERSION = "0.16.0rc2.dev55+g65bb4942b.empty"
+_FILE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "VERSION")
+if os.path.exists(_FILE):  # an image of another release says so
+    with open(_FILE, encoding="utf-8") as _stream:
+        VERSION = _stream.read().strip()

@@ -85,8 +85,8 @@ def fault(node: Node) -> str:
 def speed(node: Node) -> float:
     """How many times faster than real: every duration is divided by it."""
     for text in (os.environ.get("ASCEND_SIM_SPEED"), node.state.get("engine", {}).get("speed")):
-        with contextlib.suppress(TypeError, ValueError):
-            number = float(text)  # type: ignore[arg-type]
+        with contextlib.suppress(ValueError):
+            number = float(str(text))
             if number > 0:
                 return number
     return 1.0

@@ -4,10 +4,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from unittest.mock import MagicMock
 
 import pytest
-from ansible_collections.ascend.fleet.plugins.action.fleet_validate import ActionModule, role_variables
+from ansible_collections.ascend.fleet.plugins.action.fleet_validate import ActionModule, role_variables, stale_copy
 
 
 class HostVars:
@@ -50,8 +51,6 @@ def test_an_unknown_release_lists_the_known_ones():
     assert "qwen3_5_27b_v0" in result["msg"]
 
 
-
-
 def test_a_release_of_the_users_own_is_found_beside_the_inventory(tmp_path):
     (tmp_path / "releases").mkdir()
     (tmp_path / "releases" / "mine.yml").write_text("release: mine\ndriver: {version: [1]}\nsurprise: 1\n")
@@ -59,6 +58,19 @@ def test_a_release_of_the_users_own_is_found_beside_the_inventory(tmp_path):
     assert result["failed"]
     for words in ("driver.version", "surprise", "images"):
         assert words in result["msg"]
+
+
+def test_a_stale_installed_copy_is_named(tmp_path):
+    checkout, installed = tmp_path / "checkout", tmp_path / "installed"
+    for folder in (checkout / "playbooks", installed):
+        folder.mkdir(parents=True)
+    (checkout / "galaxy.yml").write_text("namespace: ascend\nname: fleet\n")
+    for playbook_dir in (checkout, checkout / "playbooks"):
+        assert stale_copy(str(playbook_dir), checkout) is None
+        mistake = stale_copy(str(playbook_dir), installed)
+        assert str(installed) in mistake.found
+        assert "ANSIBLE_COLLECTIONS_PATH" in mistake.fix
+    assert stale_copy(str(installed), Path("/elsewhere")) is None
 
 
 @pytest.mark.parametrize("role", ["npu_preflight", "model_artifacts", "vllm_image", "vllm_serve", "vllm_smoke"])

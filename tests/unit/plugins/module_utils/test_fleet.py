@@ -21,7 +21,13 @@ def groups(**members):
 
 
 def test_a_good_fleet_has_no_mistake():
-    own = dict(GOOD, artifact_origin="https://mirror.example.com", vllm_serve_replicas=1, ansible_user="root", fleet_profile="guide")
+    own = dict(
+        GOOD,
+        artifact_origin="https://mirror.example.com",
+        vllm_serve_replicas=1,
+        ansible_user="root",
+        fleet_profile="guide",
+    )
     assert check(groups(atlas_a2=["h1"]), {"h1": own}) == []
 
 
@@ -61,7 +67,9 @@ def test_each_mistake_is_named(members, change, words):
 
 
 def test_a_secret_in_the_origin_is_not_repeated():
-    (mistake,) = check(groups(atlas_a2=["h1"]), {"h1": dict(GOOD, artifact_origin="https://me:hunter2@mirror.example.com")})
+    (mistake,) = check(
+        groups(atlas_a2=["h1"]), {"h1": dict(GOOD, artifact_origin="https://me:hunter2@mirror.example.com")}
+    )
     assert "hunter2" not in mistake.text()
 
 

@@ -212,6 +212,7 @@ def as_wanted(machine, units):
         assert machine.link(name).is_symlink()
         env = machine.config_dir / (name[: -len(".service")] + ".env")
         assert stat.S_IMODE(env.stat().st_mode) == 0o600
+        assert stat.S_IMODE((machine.unit_dir / name).stat().st_mode) == 0o644
         assert all(os.path.isdir(d) for d in wanted["directories"])
     names = {u["name"] for u in units}
     assert {p.name for p in machine.unit_dir.glob("vllm-*.service")} == names

@@ -1,0 +1,94 @@
+# Copyright (c) 2026, ascend.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Kill the main job in each of its tasks that changes something, then let it run: it converges."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+
+from tests.fleet_helpers import ROOT, fleet, playbook, playbook_command, recap
+
+HOST = "a2-1"
+LIMIT = ("--limit", f"{HOST},localhost")
+# The tasks that change a host, and how long after their begin the controller is killed: at once, and in the middle.
+TASKS = (
+    ("Download the image archive", 0.0),
+    ("Download the image archive", 1.5),
+    ("Download the weights", 1.0),
+    ("Load the image", 0.0),
+    ("Load the image", 2.5),
+    ("Verify what the image holds", 0.5),
+    ("Bring about the units", 0.0),
+    ("Bring about the units", 1.2),
+    ("Wait until every replica serves", 1.0),
+    ("Ask every replica the questions", 0.2),
+)
+
+
+def kill_in(inventory, task, after):
+    """Start the main job and kill it, with everything it started here, ``after`` seconds into ``task``."""
+    command, env = playbook_command(inventory, "site.yml", *LIMIT)
+    env["PYTHONUNBUFFERED"] = "1"
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    seen = []
+    for line in process.stdout:
+        seen.append(line)
+        if line.startswith("TASK") and task in line:
+            # Not a wait for something: the moment of the kill is what is varied here.
+            time.sleep(after)
+            os.killpg(process.pid, signal.SIGKILL)
+            break
+    process.wait()
+    process.stdout.close()
+    assert process.returncode == -signal.SIGKILL, "".join(seen)
+
+
+def test_killed_in_any_task_it_converges(request):
+    inventory = request.config.getoption("ansible_inventory")
+    for task, after in TASKS:
+        kill_in(inventory, task, after)
+    status, output = playbook(inventory, "site.yml", *LIMIT)
+    assert status == 0, output
+    status, output = playbook(inventory, "site.yml", *LIMIT)
+    assert status == 0, output
+    assert {host: numbers["changed"] for host, numbers in recap(output).items()} == {HOST: 0, "localhost": 0}, output
+    assert (
+        fleet(
+            "exec",
+            HOST,
+            "--",
+            "sh",
+            "-c",
+            "find /var/lib/ascend-fleet /etc/ascend-fleet -name '*.tmp' -o -name '*.partial'",
+        )
+        == ""
+    )
+
+
+def test_killed_between_writing_a_unit_and_restarting_it(request):
+    """The configuration on disk is new and the engine is old: the next run sees it and restarts the engine."""
+    inventory = request.config.getoption("ansible_inventory")
+    options = ("-e", '{"vllm_serve_options": {"max-num-seqs": 64}}')
+    unit = "/etc/systemd/system/vllm-qwen3.5@0.service"
+    started = "systemctl show -p ExecMainStartTimestampMonotonic --value vllm-qwen3.5@0"
+    before = fleet("exec", HOST, "--", "sh", "-c", started)
+    fleet("exec", HOST, "--", "sed", "-i", "s/--max-num-seqs 128/--max-num-seqs 64/", unit)
+    status, output = playbook(inventory, "site.yml", *LIMIT, *options)
+    assert status == 0, output
+    assert fleet("exec", HOST, "--", "sh", "-c", started) != before
+    status, output = playbook(inventory, "site.yml", *LIMIT, *options)
+    assert status == 0, output
+    assert recap(output)[HOST]["changed"] == 0, output

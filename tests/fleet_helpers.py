@@ -1,0 +1,56 @@
+# Copyright (c) 2026, ascend.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the scenarios' tests share: the simulator's command line and ansible-playbook, called as people call them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+BIN = Path(sys.executable).parent
+FLEET = "test"
+
+
+def fleet(*words: str) -> str:
+    """Call the simulator for the tests' fleet; what it printed."""
+    command = [sys.executable, "tests/sim/fleet", "--name", FLEET, *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def playbook_command(inventory: str, name: str, *options: str) -> tuple[list[str], dict[str, str]]:
+    """The command and environment of one run of a playbook."""
+    env = dict(os.environ, ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"), ANSIBLE_NOCOLOR="1")
+    env["ANSIBLE_COLLECTIONS_PATH"] = str(ROOT / ".collections")
+    return [str(BIN / "ansible-playbook"), "-i", inventory, name, *options], env
+
+
+def playbook(inventory: str, name: str, *options: str, timeout: int = 900) -> tuple[int, str]:
+    """Run a playbook to its end; its exit status and everything it printed."""
+    command, env = playbook_command(inventory, name, *options)
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def recap(output: str) -> dict[str, dict[str, int]]:
+    """The numbers of PLAY RECAP by host."""
+    found = {}
+    for line in output.partition("PLAY RECAP")[2].splitlines()[1:]:
+        host, colon, numbers = line.partition(":")
+        if colon and "ok=" in numbers:
+            found[host.strip()] = {k: int(v) for k, v in (pair.split("=") for pair in numbers.split())}
+    return found

@@ -1,0 +1,91 @@
+# Copyright (c) 2026, ascend.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How far long work is: measured, written, read and said."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from ansible_collections.ascend.fleet.plugins.module_utils import _progress
+from ansible_collections.ascend.fleet.plugins.module_utils._progress import Progress, Snapshot
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "first", "text"),
+    [
+        (Snapshot("download", 0, 1000, 5.0), None, "download,   0%, 0 B of 1.0 kB"),
+        (
+            Snapshot("download", 20_000_000_000, 54_000_000_000, 110.0),
+            Snapshot("download", 10_000_000_000, 54_000_000_000, 10.0),
+            "download,  37%, 20.0 GB of 54.0 GB, 100.0 MB/s, 6 min left",
+        ),
+        (
+            Snapshot("download", 10, 100, 100.0),
+            Snapshot("download", 10, 100, 10.0),
+            "download,  10%, 10 B of 100 B, no bytes for 2 min",
+        ),
+        (Snapshot("verify", 100, 100, 20.0), Snapshot("verify", 0, 100, 10.0), "verify, 100%, 100 B of 100 B, 10 B/s"),
+        (Snapshot("verify", 5, None, 20.0), Snapshot("download", 0, None, 10.0), "verify, 5 B"),
+        (Snapshot("load", 0, None, 20.0), None, "load"),
+    ],
+)
+def test_describe(snapshot: Snapshot, first: Snapshot | None, text: str) -> None:
+    assert _progress.describe(snapshot, first) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0 s"), (89, "89 s"), (90, "2 min"), (3600, "60 min"), (5400, "1 h 30 min")]
+)
+def test_duration(seconds: float, text: str) -> None:
+    assert _progress.duration(seconds) == text
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"stage": "x"}', '{"stage":1,"done":"a","total":1,"at":1}'])
+def test_parse_of_what_is_none(text: str) -> None:
+    assert _progress.parse(text) is None
+
+
+def wait_for(path: Path, stage: str) -> Snapshot:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        found = _progress.parse(path.read_text()) if path.exists() else None
+        if found is not None and found.stage == stage:
+            return found
+        time.sleep(0.01)
+    raise AssertionError("no snapshot of %s" % stage)
+
+
+def test_stages_are_written_and_end(tmp_path: Path) -> None:
+    path = tmp_path / "progress"
+    progress = Progress(str(path), every=0.01)
+    wait_for(path, _progress.PREPARE)
+    with progress.watching("download", lambda: 7, 10):
+        found = wait_for(path, "download")
+        assert (found.done, found.total) == (7, 10)
+    wait_for(path, _progress.PREPARE)
+    progress.close()
+    path.unlink()
+    time.sleep(0.05)
+    assert not path.exists()
+
+
+def test_a_measure_that_fails_does_not_stop_the_work(tmp_path: Path) -> None:
+    def measure() -> int:
+        raise FileNotFoundError("renamed")
+
+    path = tmp_path / "progress"
+    progress = Progress(str(path), every=0.01)
+    with progress.watching("download", measure, 10):
+        time.sleep(0.05)
+    wait_for(path, _progress.PREPARE)
+    progress.close()
+
+
+def test_nowhere_is_fine() -> None:
+    progress = Progress(None)
+    with progress.watching("download", lambda: 1, 1):
+        pass
+    progress.close()

@@ -1,0 +1,180 @@
+# Copyright (c) 2026, ascend.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""vllm_units, vllm_ready and vllm_probe as Ansible calls them."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from ansible.module_utils.testing import patch_module_args
+from ansible_collections.ascend.fleet.plugins.module_utils import _command, _ready, _units
+from ansible_collections.ascend.fleet.plugins.modules import vllm_probe, vllm_ready, vllm_units
+
+
+def call(module, check=False, **arguments):
+    """Run a module's main() and return its result."""
+    out = io.StringIO()
+    given = patch_module_args({**arguments, "_ansible_check_mode": check})
+    with given, contextlib.redirect_stdout(out), pytest.raises(SystemExit):
+        module.main()
+    return json.loads(out.getvalue())
+
+
+class Engine(BaseHTTPRequestHandler):
+    """A served model of a few lines."""
+
+    key = ""
+    text = "我是通义千问，由阿里云研发的大型语言模型，可以回答问题、撰写文章、编写代码。"
+    requests = 0
+
+    def do_GET(self):
+        if self.path == "/v1/models" and self.key and self.headers.get("Authorization") != "Bearer " + self.key:
+            return self.reply(401, {"error": "Unauthorized"})
+        if self.path == "/metrics":
+            text = "vllm:num_requests_running %d\nvllm:num_requests_waiting 0\n" % self.requests
+            return self.reply(200, text)
+        return self.reply(200, {"data": [{"id": "qwen3.5"}]} if self.path == "/v1/models" else "")
+
+    def do_POST(self):
+        if self.key and self.headers.get("Authorization") != "Bearer " + self.key:
+            return self.reply(401, {"error": "Unauthorized"})
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        choice = {"text": self.text, "finish_reason": "stop"}
+        return self.reply(200, {"model": body["model"], "choices": [choice], "usage": {"total_tokens": 3}})
+
+    def reply(self, status, data):
+        content = (data if isinstance(data, str) else json.dumps(data)).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_args):
+        pass
+
+
+@pytest.fixture
+def engine():
+    handler = type("One", (Engine,), {})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    handler.url = "http://127.0.0.1:%d" % server.server_address[1]
+    yield handler
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def running(monkeypatch):
+    """systemd says that everything runs."""
+
+    def run(argv, **_more):
+        out = "Id=%s\nLoadState=loaded\nActiveState=active\nNRestarts=0\n" % argv[-1] if argv[0] == "systemctl" else ""
+        return _command.Completed(tuple(argv), 0, out, "", False)
+
+    monkeypatch.setitem(_ready.Watcher.__init__.__kwdefaults__, "run", run)
+
+
+@pytest.fixture
+def nothing_deployed(monkeypatch):
+    monkeypatch.setattr(_units, "deployed", lambda *_a: [])
+
+
+QUESTION = {
+    "name": "introduce_yourself",
+    "endpoint": "/v1/completions",
+    "request": {"prompt": "介绍一下你自己"},
+    "expect": {"language": "zh"},
+}
+
+
+class TestProbe:
+    def test_answers_are_data(self, engine):
+        result = call(vllm_probe, questions=[QUESTION], replicas=[{"url": engine.url}], served_model_name="qwen3.5")
+        assert result["changed"] is False
+        assert result["answers"][0]["text"] == engine.text
+        assert result["answers"][0]["usage"] == {"total_tokens": 3}
+
+    def test_every_replica_is_asked_and_every_failure_told(self, engine):
+        engine.text = "no"
+        replicas = [{"url": engine.url, "unit": "a", "served_model_name": "m"}, {"url": engine.url, "unit": "b"}]
+        result = call(
+            vllm_probe, questions=[QUESTION, {**QUESTION, "name": "again"}], replicas=replicas, served_model_name="m"
+        )
+        assert result["failed"]
+        assert [line.split(": ")[0] for line in result["msg"].splitlines()] == [
+            "1. a, introduce_yourself",
+            "2. a, again",
+            "3. b, introduce_yourself",
+            "4. b, again",
+        ]
+
+    def test_key(self, engine):
+        engine.key = "hush-hush"
+        arguments = {"questions": [QUESTION], "replicas": [{"url": engine.url}], "served_model_name": "qwen3.5"}
+        assert "vllm_smoke_api_key" in call(vllm_probe, **arguments)["msg"]
+        assert not call(vllm_probe, api_key="hush-hush", **arguments).get("failed")
+
+    def test_a_host_without_replicas(self, nothing_deployed):
+        assert "run site.yml" in call(vllm_probe, questions=[QUESTION])["msg"]
+        assert call(vllm_probe, check=True, questions=[QUESTION])["answers"] == []
+
+
+class TestReady:
+    def test_ready_at_once(self, engine, running):
+        replicas = [{"unit": "vllm-qwen3.5@0.service", "url": engine.url + "/", "served_model_name": "qwen3.5"}]
+        result = call(vllm_ready, replicas=replicas)
+        assert result["changed"] is False
+        assert result["finished"] is True
+        assert result["replicas"][0]["ready"] is True
+        assert "resume" not in result
+
+    def test_idle(self, engine, running):
+        replicas = [{"unit": "vllm-qwen3.5@0.service", "url": engine.url}]
+        assert call(vllm_ready, state="idle", replicas=replicas)["replicas"][0]["text"] == "idle"
+        engine.requests = 2
+        result = call(vllm_ready, state="idle", replicas=replicas, timeout=0)
+        assert "found 2 requests" in result["msg"]
+
+    def test_a_slice_can_be_resumed(self, running):
+        replicas = [{"unit": "vllm-qwen3.5@0.service", "url": "http://127.0.0.1:1"}]
+        first = call(vllm_ready, replicas=replicas, slice_seconds=0)
+        assert first["finished"] is False
+        second = call(vllm_ready, replicas=replicas, slice_seconds=0, resume=first["resume"])
+        assert second["resume"]["began"] == first["resume"]["began"]
+
+    def test_check_mode_does_not_wait(self, running):
+        replicas = [{"unit": "vllm-qwen3.5@0.service", "url": "http://127.0.0.1:1"}]
+        assert call(vllm_ready, check=True, replicas=replicas)["replicas"][0]["ready"] is False
+
+    def test_a_host_without_replicas(self, nothing_deployed):
+        assert "run site.yml" in call(vllm_ready)["msg"]
+        assert call(vllm_ready, state="idle")["finished"] is True
+
+
+class TestUnits:
+    def test_units_must_be_whole(self):
+        result = call(vllm_units, units=[{"name": "vllm-x@0.service"}])
+        assert result["msg"].startswith("units[0]: found no content, environment,")
+
+    def test_present_needs_units(self):
+        assert "units" in call(vllm_units)["msg"]
+
+    def test_absent_on_a_host_that_never_had_any(self, nothing_deployed, monkeypatch, tmp_path):
+        monkeypatch.setattr(_units, "UNIT_DIR", str(tmp_path))
+        monkeypatch.setattr(_units.Host, "_remove_others", lambda self, wanted: [])
+        assert call(vllm_units, state="absent") | {"invocation": None} == {
+            "changed": False,
+            "units": [],
+            "removed": [],
+            "diff": [],
+            "invocation": None,
+        }
