@@ -149,5 +149,7 @@ def _variable_mistakes(
 def report(mistakes: Sequence[Mistake], release_errors: Optional[Mapping[str, str]] = None) -> str:
     """All mistakes as one text, numbered; ``release_errors`` maps a release's name to the words of its validation."""
     lines = [m.text() for m in mistakes]
-    lines += ["release %s: %s" % (name, words) for name, words in (release_errors or {}).items()]
+    # What is wrong within a release is numbered too: it stands further in.
+    errors = (release_errors or {}).items()
+    lines += ["release %s: %s" % (name, words.replace("\n", "\n   ")) for name, words in errors]
     return "\n".join("%d. %s" % (n, line) for n, line in enumerate(lines, 1))

@@ -61,5 +61,5 @@ def normal_address(address: Optional[str]) -> Optional[str]:
     text = address.strip().lower()
     if text.count(":") == 1:
         text = "0000:" + text
-    domain, _, rest = text.partition(":")
+    domain, _colon, rest = text.partition(":")
     return "%s:%s" % (domain[-4:].rjust(4, "0"), rest)

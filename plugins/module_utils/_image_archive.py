@@ -179,14 +179,15 @@ def _read_zstd(path: str) -> tuple[dict[str, bytes], dict[str, int]]:
             "%s is compressed with zstd, and the program zstd is not installed on this host. Install the package zstd."
             % path
         )
-    with subprocess.Popen(
+    # A stream of many gigabytes, read as it comes, is nothing for AnsibleModule.run_command.
+    with subprocess.Popen(  # pylint: disable=ansible-bad-function
         [program, "-d", "-c", "-q", "--", path],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
+        if process.stdout is None or process.stderr is None:
+            raise ArchiveError("%s cannot be read through %s: no pipe" % (path, program))
         try:
             small, sizes, _end = _read_members(process.stdout, "r|")
             while process.stdout.read(1024 * 1024):

@@ -582,7 +582,8 @@ class _Reader:
 
     def second_row(self, layout: _Layout, cells: list[str], line: str) -> None:
         device = self.pending
-        assert device is not None
+        if device is None:
+            raise ValueError("a second row without a first one: %s" % line)
         wrong = []
         if layout.merged:
             ids = cells[0].split()

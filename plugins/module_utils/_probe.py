@@ -9,6 +9,7 @@ import copy
 import re
 import time
 from typing import Any, Callable, Mapping, Optional, Sequence
+from urllib.parse import urlsplit
 
 from ansible_collections.ascend.fleet.plugins.module_utils import _http, _ready
 from ansible_collections.ascend.fleet.plugins.module_utils._release import pictures
@@ -19,6 +20,13 @@ _THOUGHT = re.compile(r"\A.*</think>", re.DOTALL)
 # At least so much of the letters must belong to the language: names and terms of others are normal.
 _SHARE = {"zh": 0.3, "en": 0.7}
 _LANGUAGES = {"zh": "Chinese", "en": "English"}
+#: What systemd says of a unit: its properties.
+UnitState = Callable[[str], Mapping[str, str]]
+
+
+def no_state(_unit: str) -> Mapping[str, str]:
+    """For where nobody asks systemd."""
+    return {}
 
 
 def body(question: Mapping[str, Any], served_model_name: str) -> dict[str, Any]:
@@ -82,6 +90,30 @@ def judge(text: str, expect: Mapping[str, Any]) -> list[str]:
     return problems
 
 
+def ask_all(
+    replica: Mapping[str, Any],
+    questions: Sequence[Mapping[str, Any]],
+    served_model_name: str,
+    *,
+    api_key: str = "",
+    fetch: Callable[..., _http.Answer] = _http.fetch,
+    unit_state: UnitState = no_state,
+) -> list[dict[str, Any]]:
+    """Ask one replica one question after the other; nothing more where nobody is there to answer."""
+    answers: list[_http.Answer] = []
+
+    def noted(url: str, **options: Any) -> _http.Answer:
+        answers.append(fetch(url, **options))
+        return answers[-1]
+
+    records = []
+    for question in questions:
+        records.append(ask(replica, question, served_model_name, api_key=api_key, fetch=noted, unit_state=unit_state))
+        if answers[-1].status is None and not answers[-1].timed_out:
+            break
+    return records
+
+
 def ask(
     replica: Mapping[str, Any],
     question: Mapping[str, Any],
@@ -90,6 +122,7 @@ def ask(
     api_key: str = "",
     fetch: Callable[..., _http.Answer] = _http.fetch,
     clock: Callable[[], float] = time.monotonic,
+    unit_state: UnitState = no_state,
 ) -> dict[str, Any]:
     """Ask one replica one question; the record's ``problems`` are empty when all is well."""
     endpoint = question["endpoint"]
@@ -110,20 +143,28 @@ def ask(
         "problems": [],
     }
     problems = record["problems"]
+    if answer.status is None and not answer.timed_out:
+        unit = replica.get("unit")
+        problems.append(_nobody(answer, replica["url"], unit, unit_state(unit) if unit else {}))
+        return record
     if not answer.ok:
         problems.append(_not_ok(answer, replica, served_model_name, api_key, fetch))
         return record
     data = answer.json()
+    where, who = "%s%s" % (replica["url"], endpoint), _who(replica["url"])
     if not isinstance(data, dict):
-        problems.append("found %s, which is no JSON object; needed an answer of %s" % (answer.describe(), endpoint))
+        found = "found %s from %s, which is no JSON object" % (answer.describe(), where)
+        problems.append("%s; needed vLLM's answer. Fix: %s" % (found, who))
         return record
     text, reasoning, record["finish_reason"] = answer_text(endpoint, data)
     record["model"] = data.get("model")
     record["usage"] = data.get("usage") if isinstance(data.get("usage"), dict) else {}
     if record["model"] != served_model_name:
-        problems.append("found an answer of the model %r; needed %s" % (record["model"], served_model_name))
+        found = "found an answer of the model %r from %s" % (record["model"], where)
+        problems.append("%s; needed %s. Fix: %s" % (found, served_model_name, who))
     if text is None:
-        problems.append("found no text in %s; needed a choice with text" % _http.quote(answer.text))
+        found = "found no text in %s from %s" % (_http.quote(answer.text), where)
+        problems.append("%s; needed a choice with text. Fix: %s" % (found, who))
         return record
     record["text"] = without_thoughts(text)
     if not record["text"] and (reasoning or text) and record["finish_reason"] == "length":
@@ -131,6 +172,30 @@ def ask(
     else:
         problems += judge(record["text"], question.get("expect") or {})
     return record
+
+
+def _who(url: str) -> str:
+    port = urlsplit(url).port
+    return "see who listens there with `ss -ltnp%s`" % (" 'sport = :%d'" % port if port else "")
+
+
+def _nobody(answer: _http.Answer, url: str, unit: Optional[str], state: Mapping[str, str]) -> str:
+    """Nothing answers: what systemd knows of the unit says what to do."""
+    found = "found %s at %s" % (answer.describe(), url)
+    if not unit:
+        return "%s; needed a server that answers. Fix: start it" % found
+    active, sub = state.get("ActiveState", ""), state.get("SubState", "")
+    if active == "inactive":
+        fix = "systemctl start %s, or run site.yml, which also waits until it serves" % unit
+        return "%s, and the unit stopped; needed it serving. Fix: %s" % (found, fix)
+    if active == "failed" or sub == "auto-restart":
+        what = "failed (%s)" % state.get("Result", "failed") if active == "failed" else "between two starts"
+        fix = "see `journalctl -u %s -n 50`, mend the cause, and run site.yml" % unit
+        return "%s, and the unit %s; needed it serving. Fix: %s" % (found, what, fix)
+    if active:
+        fix = "where it is still starting (`journalctl -u %s -f`), ask later; site.yml waits until it serves" % unit
+        return "%s, while the unit is %s; needed it serving. Fix: %s" % (found, active, fix)
+    return "%s; needed an answer with status 200. Fix: see `systemctl status %s`" % (found, unit)
 
 
 def _not_ok(
@@ -141,20 +206,20 @@ def _not_ok(
     fetch: Callable[..., _http.Answer],
 ) -> str:
     needed = "an answer with status 200"
+    unit = replica.get("unit")
+    log = "`journalctl -u %s -n 50`" % unit if unit else "the server's log"
     if answer.status in (401, 403):
         hint = "the key it was started with" if api_key else "a key"
         return "found %s; needed %s. Fix: set vllm_smoke_api_key" % (answer.describe(), hint)
     if answer.status == 404:
         names = _ready.model_names(fetch(replica["url"] + "/v1/models", timeout=10, api_key=api_key).json())
         if names and served_model_name not in names:
-            return "found the models %s; needed %s" % (", ".join(names), served_model_name)
+            found = "found the models %s at %s" % (", ".join(names), replica["url"])
+            return "%s; needed %s. Fix: %s" % (found, served_model_name, _who(replica["url"]))
     if answer.timed_out:
-        return "found %s; needed an answer in time. Fix: see the journal; a longer timeout_seconds" % answer.error
-    if answer.status is None:
-        unit = replica.get("unit")
-        fix = "systemctl status %s" % unit if unit else "see whether it runs"
-        return "found %s; needed %s. Fix: %s" % (answer.describe(), needed, fix)
-    return "found %s; needed %s" % (answer.describe(), needed)
+        found = "found %s" % answer.error
+        return "%s; needed an answer in time. Fix: see %s; a longer timeout_seconds" % (found, log)
+    return "found %s; needed %s. Fix: see %s" % (answer.describe(), needed, log)
 
 
 def report(records: Sequence[Mapping[str, Any]]) -> str:

@@ -162,10 +162,14 @@ def main() -> None:
         if not (name or replica.get("served_model_name")):
             module.fail_json(msg="found no served_model_name for %s; needed one" % replica["url"], answers=[])
 
+    def unit_state(unit):
+        return _units.Systemd().show([unit]).get(unit, {})
+
     def ask_all(replica):
         # One after the other, because answers share the card; replicas have cards of their own.
         model = name or replica["served_model_name"]
-        return [_probe.ask(replica, q, model, api_key=params["api_key"]) for q in params["questions"]]
+        questions = params["questions"]
+        return _probe.ask_all(replica, questions, model, api_key=params["api_key"], unit_state=unit_state)
 
     with ThreadPoolExecutor(max_workers=max(len(replicas), 1)) as pool:
         answers = [record for records in pool.map(ask_all, replicas) for record in records]

@@ -156,13 +156,20 @@ ANSWER = (
 )
 
 
-def test_an_answer_that_is_no_json(inventory):
-    """Something else listens where the service is expected: the smoke test quotes what it said."""
+def test_stopped_replicas_and_a_stranger_on_their_port(inventory):
+    """The smoke test says how to start what is stopped, and quotes what somebody else says in its place."""
+    status, output = playbook(str(inventory), "site.yml", "--limit", f"{HOST},localhost")
+    assert status == 0, output
+    fleet("exec", HOST, "--", "systemctl", "stop", "vllm-qwen3.5@0", "vllm-qwen3.5@1")
+    words = ["connection refused", "8010", "8011", "systemctl start vllm-qwen3.5@0.service", "site.yml", HOST]
+    output = refused(inventory, "playbooks/smoke.yml", words=words)
     fleet("exec", HOST, "--", "systemd-run", "--quiet", "--unit=someone-elses-server", "python3", "-c", ANSWER)
     try:
         probe = "import socket,time\nwhile socket.socket().connect_ex(('127.0.0.1',8010)): time.sleep(.1)"
         fleet("exec", HOST, "--", "timeout", "20", "python3", "-c", probe)
-        refused(inventory, "playbooks/smoke.yml", words=["JSON", "<html>a proxy</html>", "8010"])
+        words = ["no JSON", "<html>a proxy</html>", "8010", "ss -ltnp", HOST]
+        refused(inventory, "playbooks/smoke.yml", words=words)
+        refused(inventory, "site.yml", words=["NET-001", "8010", "someone-elses-server", HOST])
     finally:
         fleet("exec", HOST, "--", "systemctl", "stop", "someone-elses-server")
 

@@ -32,7 +32,7 @@ from sim_vllm import picture
 
 def free_port(count: int = 1) -> int:
     """A port with free ones behind it."""
-    for _ in range(50):
+    for _attempt in range(50):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = int(probe.getsockname()[1])
@@ -415,7 +415,7 @@ def gauge(served: Served, name: str) -> float:
 
 def test_running_and_waiting_are_live(served: Served) -> None:
     body = {"prompt": "hi", "max_tokens": 30000, "ignore_eos": True}
-    threads = [threading.Thread(target=served.ask, args=("POST", "/v1/completions", body)) for _ in range(3)]
+    threads = [threading.Thread(target=served.ask, args=("POST", "/v1/completions", body)) for _thread in range(3)]
     for thread in threads:
         thread.start()
     deadline = time.monotonic() + 5
@@ -500,7 +500,7 @@ def test_a_benchmark_is_saved_under_the_client_s_names(served: Served, tmp_path:
 
 
 def test_a_benchmark_without_save_result_writes_nothing(served: Served, tmp_path: Path) -> None:
-    status, _ = bench(served, "--num-prompts=2", "--random-output-len", "4", "--result-dir=./out", cwd=tmp_path)
+    status, _output = bench(served, "--num-prompts=2", "--random-output-len", "4", "--result-dir=./out", cwd=tmp_path)
     assert status == 0
     assert list(tmp_path.iterdir()) == []
 

@@ -318,8 +318,8 @@ def test_shards_are_true_safetensors_and_the_index_points_into_them() -> None:
 def test_the_weights_nobody_may_fetch_are_hundreds_of_gigabytes() -> None:
     absent = origin.absent_weights()
     assert len(absent) == 93
-    assert sum(size for _, size in absent.values()) > 300e9
-    assert all(re.fullmatch("[0-9a-f]{64}", oid) for oid, _ in absent.values())
+    assert sum(size for _oid, size in absent.values()) > 300e9
+    assert all(re.fullmatch("[0-9a-f]{64}", oid) for oid, _size in absent.values())
 
 
 def test_a_repository_of_the_origin_is_a_real_one(tmp_path: Path) -> None:
@@ -362,7 +362,7 @@ def test_the_guides_repositories_hold_what_the_guide_names(tmp_path: Path, monke
     oid = hashlib.sha256(b"archive").hexdigest()
     store = origin.Store(tmp_path / "origin")
     dummy = origin.dummy_weight(tmp_path / "dummy.safetensors")
-    for _ in range(2):  # made again, it is the same
+    for _round in range(2):  # made again, it is the same
         origin.fill(store, {origin.image_path("a2"): (archive, oid)}, dummy, images.FILES / "model")
         heads = {name: store.head(name) for name in (origin.IMAGE_REPOSITORY, origin.MODEL_REPOSITORY)}
     origin.fill(store, {origin.image_path("a2"): (archive, oid)}, dummy, images.FILES / "model")

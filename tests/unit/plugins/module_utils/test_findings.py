@@ -181,9 +181,10 @@ def healthy(generation: str = "a2") -> Node:
 
 
 def check(node: Node, **options: Any) -> list[dict[str, Any]]:
-    settings: dict[str, Any] = {"generation": "a2", "required_bytes": NEED, "table": TABLE, "release": RELEASE}
+    settings: dict[str, Any] = {"generation": "a2", "required_bytes": NEED, "table": TABLE}
+    release = options.pop("release", RELEASE)
     settings.update(options)
-    return _findings.findings(node, settings.pop("release"), **settings)
+    return _findings.findings(node, release, **settings)
 
 
 def ids(found: list[dict[str, Any]]) -> list[str]:

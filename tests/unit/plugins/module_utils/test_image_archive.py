@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import tarfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Sequence
 
 import pytest
 from ansible_collections.ascend.fleet.plugins.module_utils import _image_archive
@@ -32,10 +32,10 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-LAYERS = [b"layer one" * 3000, b"layer two" * 9000]
+LAYERS = (b"layer one" * 3000, b"layer two" * 9000)
 
 
-def config_of(architecture: str = "arm64", layers: list[bytes] = LAYERS) -> bytes:
+def config_of(architecture: str = "arm64", layers: Sequence[bytes] = LAYERS) -> bytes:
     return dumps(
         {
             "architecture": architecture,

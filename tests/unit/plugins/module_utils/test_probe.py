@@ -93,9 +93,12 @@ class TestWrong:
             (Answer(401, '{"error":"Unauthorized"}'), "vllm_smoke_api_key"),
             (Answer(200, "<html>nginx</html>"), "<html>nginx</html>"),
             (Answer(200, "[]"), "no JSON object"),
-            (Answer(200, "{}"), "found an answer of the model None"),
+            (Answer(200, "{}"), "found an answer of the model None from "),
             (Answer(200, '{"model": "qwen3.5", "choices": []}'), "needed a choice with text"),
-            (completion(CHINESE, model="other"), "found an answer of the model 'other'; needed qwen3.5"),
+            (
+                completion(CHINESE, model="other"),
+                "of the model 'other' from http://127.0.0.1:8010/v1/completions; needed qwen3.5. Fix: ",
+            ),
             (completion("你好"), "2 characters"),
             (completion(""), "0 characters"),
             (completion("I am a large language model made by somebody."), "needed an answer in Chinese"),
@@ -110,7 +113,40 @@ class TestWrong:
     def test_unknown_model_names_those_that_are_served(self, questions):
         models = Answer(200, json.dumps({"data": [{"id": "llama"}]}))
         record, _sent = ask(questions[0], Answer(404, '{"error":"no model"}'), models)
-        assert record["problems"] == ["found the models llama; needed qwen3.5"]
+        assert record["problems"] == [
+            "found the models llama at http://127.0.0.1:8010; needed qwen3.5. "
+            "Fix: see who listens there with `ss -ltnp 'sport = :8010'`"
+        ]
+
+    @pytest.mark.parametrize(
+        ("state", "words"),
+        [
+            ({"ActiveState": "inactive", "SubState": "dead"}, "stopped; needed it serving. Fix: systemctl start vllm-"),
+            ({"ActiveState": "failed", "Result": "exit-code"}, "failed (exit-code); needed it serving. Fix: see `jour"),
+            ({"ActiveState": "activating", "SubState": "auto-restart"}, "the unit between two starts; needed it"),
+            ({"ActiveState": "active", "SubState": "running"}, "the unit is active; needed it serving. Fix: where it"),
+            ({}, "needed an answer with status 200. Fix: see `systemctl status vllm-qwen3.5@0.service`"),
+        ],
+    )
+    def test_nobody_answers(self, questions, state, words):
+        """What systemd knows of the unit says what to do, once and not for every question."""
+        asked = []
+
+        def fetch(url, **_options):
+            asked.append(url)
+            return Answer(None, error="connection refused", refused=True)
+
+        records = _probe.ask_all(REPLICA, questions, "qwen3.5", fetch=fetch, unit_state=lambda _unit: state)
+        assert len(asked) == len(records) == 1
+        (line,) = _probe.report(records).splitlines()
+        assert "found connection refused at http://127.0.0.1:8010" in line
+        assert words in line
+
+    def test_a_timeout_does_not_end_the_questions(self, questions):
+        def fetch(_url, **_options):
+            return Answer(None, error="no answer within 300 s", timed_out=True)
+
+        assert len(_probe.ask_all(REPLICA, questions, "qwen3.5", fetch=fetch)) == len(questions)
 
     def test_picture_misread(self, questions):
         record, _sent = ask(questions[1], chat("The picture shows a cat."))

@@ -68,8 +68,8 @@ class TestProgress:
         assert log.follow(log.split_lines(line)) == log.Progress(stage, percent)
 
     def test_progress_bars_rewrite_their_line(self):
-        bar = "\rLoading safetensors checkpoint shards:  %d%% Completed"
-        text = "".join(bar % percent for percent in (0, 25, 50))
+        shards = "\rLoading safetensors checkpoint shards:  %d%% Completed"
+        text = "".join(shards % percent for percent in (0, 25, 50))
         assert log.follow(log.split_lines(text)).percent == 50
 
     def test_percent_of_slower_workers_does_not_go_back(self):

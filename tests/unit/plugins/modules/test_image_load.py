@@ -65,7 +65,7 @@ class FakeDocker:
 
     def __call__(self, argv: list[str], *, timeout: float, **options: Any) -> _command.Completed:
         words = " ".join(argv)
-        self.asked.append(words.split(" sha256:")[0])
+        self.asked.append(words.partition(" sha256:")[0])
         if not self.running:
             return self.done(argv, 1, err="Cannot connect to the Docker daemon at unix:///var/run/docker.sock.")
         if words.startswith("docker info"):

@@ -33,7 +33,8 @@ WANTED: dict[str, Any] = {
 }
 
 
-def answer(contents: dict[str, Any] = CONTENTS, build: str = "__device_type__ = 'A2'\n") -> str:
+def answer(given: dict[str, Any] | None = None, build: str = "__device_type__ = 'A2'\n") -> str:
+    contents = CONTENTS if given is None else given
     return (
         "a line of the image's own\n"
         + _image_contents.MARK
