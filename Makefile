@@ -27,8 +27,8 @@ unit: ## The unit tests alone
 demo: ## Start the simulated fleet and take it through site.yml
 	@$(TOOLS) exec bash tests/tools/demo.sh $$bin
 
-demo-down: ## Remove the simulated fleet, leave nothing behind
-	@$(TOOLS) $$bin/python tests/sim/fleet --name demo down
+demo-down: ## Remove the simulated fleet, leave nothing behind (KEEP_CACHE=1: but what makes the next start fast)
+	@$(TOOLS) $$bin/python tests/sim/fleet --name demo down $(if $(KEEP_CACHE),,--cache)
 
 check-argv: ## Put the rendered `vllm serve` line before the real vLLM's own parser
 	@$(TOOLS) $$bin/python tests/sim/real_engine/check_argv.py

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -53,7 +54,8 @@ def main() -> None:
     print(
         "Look around:  tests/sim/fleet status · tests/sim/fleet exec a2-1 -- npu-smi info · tests/sim/fleet break a2-1"
     )
-    print("Run again:    ansible-playbook site.yml     (changes nothing)")
+    playbook = os.path.relpath(Path(sys.executable).with_name("ansible-playbook"), ROOT)
+    print(f"Run again:    {playbook} site.yml     (changes nothing)")
     print("Remove it:    make demo-down")
 
 

@@ -437,12 +437,13 @@ class Fleet:
     def down(self, cache: bool) -> None:
         machine.require_root()
         with self._lock("fleet-%s" % self.name), self._lock("machine"):
-            self._down(cache)
+            cache = self._down(cache)
         if cache:
             remove(self.cache)
             say("cache removed: %s" % self.cache)
 
-    def _down(self, cache: bool) -> None:
+    def _down(self, cache: bool) -> bool:
+        """Remove the fleet; whether the cache may go too, which it may not while another fleet lives on it."""
         has_data = (self.cache / "dockerd" / "data").exists()
         if not self.docker.answers() and self.memory and has_data:
             self.daemon.ensure()  # the containers lie in its data, whether it runs or not
@@ -454,10 +455,8 @@ class Fleet:
             all_fleets = [self.docker.names(kind, "label=%s" % LABEL) for kind in ("container", "network")]
             others = sorted({name for found in all_fleets for name in found} - mine)
             if cache and others:
-                raise FleetError(
-                    "the cache is in use by another fleet (%s)" % ", ".join(others),
-                    "take that fleet down first, or leave --cache out",
-                )
+                say("the cache stays: another fleet uses it (%s)" % ", ".join(others))
+                cache = False
             if names:
                 with step("removing %s" % ", ".join(sorted(names))):
                     self.docker("rm", "--force", "--volumes", *names, check=False)
@@ -475,6 +474,7 @@ class Fleet:
                 self.daemon.stop()
         self._forget()
         say("fleet %s is down" % self.name)
+        return cache
 
     def _forget(self) -> None:
         written = self.memory.get("inventory")
