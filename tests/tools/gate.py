@@ -27,6 +27,8 @@ ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache"
 LOGS = CACHE / "gate"
 RUNNING: set[subprocess.Popen[bytes]] = set()
+# The scenarios that share the simulated fleet "test", in an order in which each finds what it can use again.
+SCENARIOS = ("default", "guide", "preflight_faults", "bad_input", "interrupted")
 SKIPPED = 77  # a step's exit status that says: not possible on this machine (the last line of its output says why)
 
 
@@ -66,6 +68,7 @@ def steps() -> list[Step]:
         Step("unit", "static", [python, "-m", "pytest", "tests/unit", "-q", "-n", "2"]),
         Step("ansible-lint", "static", ["bash", "tests/tools/ansible_lint.sh", tool]),
         Step("antsibull-docs", "static", ["bash", "tests/tools/docs.sh", tool]),
+        Step("installed-collection", "static", ["bash", "tests/tools/installed.sh", tool]),
         Step(
             f"ansible-test-{here}",
             "static",
@@ -93,8 +96,7 @@ def steps() -> list[Step]:
             "fleet",
             [python, "tests/sim/fleet", "--name", "test", "up", "--inventory", ".sim/test/inventory/hosts.yml"],
         ),
-        Step("molecule-default", "fleet", [*molecule, "default"], needs="fleet-up"),
-        Step("molecule-preflight_faults", "fleet", [*molecule, "preflight_faults"], needs="fleet-up"),
+        *(Step(f"molecule-{name}", "fleet", [*molecule, name], needs="fleet-up") for name in SCENARIOS),
         Step("molecule-real_engine", "fleet", [python, "tests/sim/real_engine/scenario.py"]),
     ]
     return static + fleet

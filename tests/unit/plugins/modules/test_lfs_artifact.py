@@ -31,7 +31,7 @@ class FakeRepository:
     def ensure(self) -> _lfs_repository.Outcome:
         self.calls.append("ensure")
         if self.error:
-            raise self.error
+            raise self.error  # pylint: disable=raising-bad-type
         return self.outcome
 
     def foresee(self, scratch: str) -> _lfs_repository.Outcome:
