@@ -14,7 +14,6 @@ import os
 import re
 import shutil
 import stat
-import tempfile
 import time
 from dataclasses import dataclass, field
 from typing import Any, Callable, Iterable, Mapping, Optional, Sequence
@@ -245,10 +244,25 @@ def file_diff(path: str, before: Optional[str], after: Optional[str], *, secret:
     }
 
 
+def _temporaries(path: str) -> list[str]:
+    """What killed runs have left beside a file. What a run that lives is writing stays."""
+    folder, name = os.path.split(path)
+    found = []
+    for entry in os.listdir(folder) if os.path.isdir(folder) else ():
+        if entry.startswith(".%s." % name) and entry.endswith(".tmp"):
+            owner = entry[len(name) + 2 : -len(".tmp")]
+            if owner == str(os.getpid()) or not os.path.exists("/proc/" + owner):
+                found.append(os.path.join(folder, entry))
+    return found
+
+
 def write_atomically(path: str, text: str, mode: int) -> None:
     """The whole file or nothing: written beside its place, flushed to disk, then renamed over it."""
-    folder = os.path.dirname(path)
-    handle, temporary = tempfile.mkstemp(prefix=".%s." % os.path.basename(path), dir=folder)
+    temporary = os.path.join(os.path.dirname(path), ".%s.%d.tmp" % (os.path.basename(path), os.getpid()))
+    for stale in _temporaries(path):
+        # Of a run that was killed.
+        _remove(stale)
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.write(text)
@@ -518,7 +532,8 @@ class Host:
             self._remove_containers([name])
             for link in self._links([name]):
                 _remove(link)
-            _remove(env_file)
+            for path in (*_temporaries(env_file), *_temporaries(unit_file), env_file):
+                _remove(path)
             self._remove_directory(about.get(name, {}))
             # Last, because it is what the next run finds the rest by.
             if name in about:

@@ -10,6 +10,8 @@ import signal
 import subprocess
 import time
 
+import pytest
+
 from tests.fleet_helpers import ROOT, fleet, playbook, playbook_command, recap
 
 HOST = "a2-1"
@@ -26,6 +28,16 @@ TASKS = (
     ("Bring about the units", 1.2),
     ("Wait until every replica serves", 1.0),
     ("Ask every replica the questions", 0.2),
+)
+# Where the host itself goes away, how long after the task's begin, and what is downloaded anew for it.
+CUTS = (
+    ("Download the weights", 4.0, ["/var/lib/ascend-fleet/models"]),
+    ("Load the image", 2.0, []),
+)
+# What a run writes beside a file before it takes its place.
+LEFT = (
+    "find /var/lib/ascend-fleet /etc/ascend-fleet /etc/systemd/system"
+    r" -name '*.tmp' -o -name '*.new' -o -name '*.partial' -o -name '*.part'"
 )
 
 
@@ -65,17 +77,33 @@ def test_killed_in_any_task_it_converges(request):
     status, output = playbook(inventory, "site.yml", *LIMIT)
     assert status == 0, output
     assert {host: numbers["changed"] for host, numbers in recap(output).items()} == {HOST: 0, "localhost": 0}, output
-    assert (
-        fleet(
-            "exec",
-            HOST,
-            "--",
-            "sh",
-            "-c",
-            "find /var/lib/ascend-fleet /etc/ascend-fleet -name '*.tmp' -o -name '*.partial'",
-        )
-        == ""
-    )
+    assert fleet("exec", HOST, "--", "sh", "-c", LEFT) == ""
+
+
+@pytest.mark.parametrize(("task", "after", "forget"), CUTS)
+def test_cut_off_with_the_host_it_converges(task, after, forget, request):
+    """Nothing goes on in the background here: the host restarts in the middle of the work."""
+    inventory = request.config.getoption("ansible_inventory")
+    status, output = playbook(inventory, "playbooks/decommission.yml", *LIMIT, "-e", "decommission_images=true")
+    assert status == 0, output
+    fleet("exec", HOST, "--", "rm", "-rf", "/var/lib/ascend-fleet/none", *forget)
+    if "Download" in task:
+        fleet("origin-limit", "6m")
+    try:
+        kill_in(inventory, task, after)
+        fleet("exec", HOST, "--", "systemctl", "reboot", "--force", "--force")
+        fleet("up", "--inventory", f"{inventory}/hosts.yml")
+        if "Download" in task:
+            held = fleet("exec", HOST, "--", "find", *forget, "-path", "*/lfs/*", "-size", "+100k")
+            assert held != "", "nothing had been downloaded when the host restarted: the cut came too early"
+    finally:
+        fleet("origin-limit", "none")
+    status, output = playbook(inventory, "site.yml", *LIMIT)
+    assert status == 0, output
+    status, output = playbook(inventory, "site.yml", *LIMIT)
+    assert status == 0, output
+    assert recap(output)[HOST]["changed"] == 0, output
+    assert fleet("exec", HOST, "--", "sh", "-c", LEFT) == ""
 
 
 def test_killed_between_writing_a_unit_and_restarting_it(request):

@@ -140,6 +140,32 @@ class Machine:
         return Completed(tuple(argv), 0, "", "", False)
 
 
+class TestWriting:
+    def test_what_a_killed_run_left_is_removed(self, tmp_path):
+        target = tmp_path / "vllm-a@0.service"
+        gone, living = tmp_path / ".vllm-a@0.service.999999999.tmp", tmp_path / ".vllm-a@0.service.1.tmp"
+        other = tmp_path / ".vllm-a@1.service.999999999.tmp"
+        for path in (gone, living, other):
+            path.write_text("half")
+        _units.write_atomically(str(target), "whole\n", 0o600)
+        assert sorted(tmp_path.iterdir()) == sorted([living, other, target])
+        assert target.read_text() == "whole\n"
+        assert target.stat().st_mode & 0o777 == 0o600
+
+    def test_a_failed_write_leaves_the_old_file_and_nothing_else(self, tmp_path, monkeypatch):
+        target = tmp_path / "vllm-a@0.service"
+        target.write_text("old")
+
+        def full(_fd):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(_units.os, "fsync", full)
+        with pytest.raises(OSError, match="No space"):
+            _units.write_atomically(str(target), "new", 0o644)
+        assert [p.name for p in tmp_path.iterdir()] == [target.name]
+        assert target.read_text() == "old"
+
+
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
     found = Machine(tmp_path)
