@@ -815,6 +815,25 @@ def _firmware_incompatible(f: Facts) -> Iterator[Found]:
         )
 
 
+@check(
+    "DRV-016",
+    WARNING,
+    "The firmware does not list the driver",
+    what="Advice of the host's own files: the driver is of another version than the firmware and not among those in the "
+    "firmware's compatible_version_drv. A firmware can only list drivers that existed when it was made.",
+    fix="install driver and firmware packages of one version: upgrade the firmware first, then the driver, and reboot",
+    needs=("versions",),
+)
+def _firmware_lists_driver(f: Facts) -> Iterator[Found]:
+    yield from _advice(f, "firmware_driver")
+
+
+def _advice(f: Facts, pair: str) -> Iterator[Found]:
+    for entry in _compatibility.advice(f.node.get("versions") or {}):
+        if entry["pair"] == pair:
+            yield Found(entry["found"], entry["needed"])
+
+
 # -- CANN -----------------------------------------------------------------------------------------------------------
 
 
@@ -862,6 +881,19 @@ def _release_pair(f: Facts) -> Iterator[Found]:
         if level == _compatibility.INCOMPATIBLE:
             known = _compatibility.drivers_for(f.table, f.cann)
             yield Found("driver %s with CANN %s" % (wanted, f.cann), ", or ".join(known) or "another driver")
+
+
+@check(
+    "CANN-004",
+    WARNING,
+    "The host's own CANN and its driver do not know each other",
+    what="Advice of the host's own files: neither lists the other's inner version in compatible_version. Serving uses "
+    "the image's CANN; programs that run on the host itself are concerned.",
+    fix="install a CANN and a driver that were released together, or remove the host's CANN if nothing uses it",
+    needs=("versions",),
+)
+def _host_cann_advice(f: Facts) -> Iterator[Found]:
+    yield from _advice(f, "cann_driver")
 
 
 # -- devices --------------------------------------------------------------------------------------------------------

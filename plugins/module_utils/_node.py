@@ -763,7 +763,15 @@ def read_versions(host: Host) -> dict[str, Any]:
             seen.add(real)
             shown = real if host.root == "/" else "/" + os.path.relpath(real, os.path.realpath(host.root))
             info = _version_info.parse_version_info(host.read(shown) or "")
-            found["cann"].append({"version": info.get("version"), "path": shown, "architecture": info.get("arch")})
+            found["cann"].append(
+                {
+                    "version": info["version"],
+                    "path": shown,
+                    "architecture": info["arch"],
+                    "innerversion": info["innerversion"],
+                    "compatible_version": info["compatible_version"],
+                }
+            )
     return found
 
 
