@@ -92,8 +92,8 @@ def inner_series(version: Any) -> Optional[str]:
 def advice(versions: Mapping[str, Any]) -> list[dict[str, str]]:
     """What the packages on a host say of each other in their ``compatible_version…`` fields, where it is not yes.
 
-    versions: as ``npu_info`` returns them. An entry has ``pair`` (``firmware_driver`` or ``cann_driver``), ``found`` and
-    ``needed``. It is advice: a package can only list what existed when it was made, so that a newer partner is
+    versions: as ``npu_info`` returns them. An entry has ``pair`` (``firmware_driver`` or ``cann_driver``), ``found``
+    and ``needed``. It is advice: a package can only list what existed when it was made, so that a newer partner is
     missing without being wrong. Two packages of one version, and packages that list nothing, give none.
     """
     driver, firmware = versions.get("driver") or {}, versions.get("firmware") or {}

@@ -819,8 +819,8 @@ def _firmware_incompatible(f: Facts) -> Iterator[Found]:
     "DRV-016",
     WARNING,
     "The firmware does not list the driver",
-    what="Advice of the host's own files: the driver is of another version than the firmware and not among those in the "
-    "firmware's compatible_version_drv. A firmware can only list drivers that existed when it was made.",
+    what="Advice of the host's own files: the driver is of another version than the firmware and not among those in "
+    "the firmware's compatible_version_drv. A firmware can only list drivers that existed when it was made.",
     fix="install driver and firmware packages of one version: upgrade the firmware first, then the driver, and reboot",
     needs=("versions",),
 )
