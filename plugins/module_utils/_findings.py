@@ -15,6 +15,7 @@ from typing import Any, Callable, Iterable, Iterator, Mapping, Optional, Sequenc
 
 from ansible_collections.ascend.fleet.plugins.module_utils import (
     _compatibility,
+    _containers,
     _docker,
     _hardware,
     _slots,
@@ -297,7 +298,12 @@ def gib(size: Optional[int]) -> str:
 def holder_words(holder: Mapping[str, Any]) -> str:
     """A holder with all that helps to find it."""
     if holder["kind"] == "container":
-        return "container `%s`%s" % (holder["name"], " (image %s)" % holder["image"] if holder["image"] else "")
+        runtime = holder.get("runtime") or "docker"
+        return "%scontainer `%s`%s" % (
+            "" if runtime == "docker" else runtime + " ",
+            holder["name"],
+            " (image %s)" % holder["image"] if holder["image"] else "",
+        )
     if holder["kind"] == "unit":
         return "systemd unit `%s`" % holder["name"]
     return "process %s%s" % (holder["pid"], " (%s)" % holder["name"] if holder["name"] else "")
@@ -1276,8 +1282,17 @@ def _held_container(f: Facts) -> Iterator[Found]:
         yield Found(
             "%s, held by %s%s" % (cards(held), holder_words(holder), _memory_words(memory)),
             "free cards",
-            "`docker stop %s`, or leave the host out until it is done" % holder["name"],
+            "`%s`, or leave the host out until it is done" % _stop_words(holder),
         )
+
+
+def _stop_words(holder: Mapping[str, Any]) -> str:
+    runtime = holder.get("runtime") or "docker"
+    # crictl knows ids, not names; a Kubernetes container comes back unless its pod is deleted.
+    if runtime == "containerd" and str(holder["name"]).count("/") == 2:
+        space, pod, _name = str(holder["name"]).split("/")
+        return "kubectl -n %s delete pod %s" % (space, pod)
+    return str(_containers.STOP.get(runtime, "docker stop %s") % holder["name"])
 
 
 def _memory_words(memory_mb: int) -> str:

@@ -180,6 +180,7 @@ node:
               pid: 4242
               process: python
               image: pytorch:latest
+              runtime: docker
               managed: false
               memory_mb: 18429
               how: npu-smi
@@ -194,7 +195,7 @@ node:
           pid: 1601114
           name: python
           memory_mb: 18429
-          container: {id: 3f4e, name: training, image: "pytorch:latest"}
+          container: {id: 3f4e, name: training, image: "pytorch:latest", runtime: docker}
           unit: null
           managed: false
           on_host: true
@@ -229,7 +230,12 @@ node:
       sample:
         driver: {version: 25.2.0, package_version: 25.2.0, path: /usr/local/Ascend/driver/version.info}
         firmware: {version: 7.8.0.7.220, package_version: 25.2.0, path: /usr/local/Ascend/firmware/version.info}
-        cann: []
+        cann:
+          - version: 8.5.0
+            path: /usr/local/Ascend/cann-8.5.0/aarch64-linux/ascend_toolkit_install.info
+            architecture: aarch64
+            innerversion: V100R001C25SPC001B212
+            compatible_version: [V100R001C23]
         install_info: {username: HwHiAiUser}
     docker:
       description: The docker daemon with its containers and images.
@@ -263,13 +269,18 @@ node:
           free_bytes: 512000000000
           occupied_bytes: 0
     memory:
-      description: Main memory and swap.
+      description: Main memory, swap, and the huge pages that are set aside.
       type: dict
-      sample: {total_bytes: 1000000000000, available_bytes: 900000000000, swap_total_bytes: 0, swap_free_bytes: 0}
+      sample:
+        total_bytes: 1000000000000
+        available_bytes: 900000000000
+        swap_total_bytes: 0
+        swap_free_bytes: 0
+        hugepages: {size_bytes: 2097152, total: 0, free: 0}
     shm:
-      description: Size of the host's C(/dev/shm).
+      description: Size of the host's C(/dev/shm), and what is left of it.
       type: dict
-      sample: {size_bytes: 500000000000}
+      sample: {size_bytes: 500000000000, free_bytes: 500000000000}
     ports:
       description: Listening TCP ports, and by whom.
       type: list
@@ -310,6 +321,7 @@ node:
       sample:
         sysctl: {vm.swappiness: 60}
         transparent_hugepage: madvise
+        cgroup_version: "2"
         selinux: null
         cpu_governors: [performance]
         kernel_command_line: BOOT_IMAGE=/vmlinuz
