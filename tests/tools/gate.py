@@ -64,6 +64,7 @@ def steps() -> list[Step]:
         Step("ruff-format", "static", [f"{tool}/ruff", "format", "--check", "."]),
         Step("mypy", "static", ["bash", "tests/tools/mypy.sh", f"{tool}/mypy"]),
         Step("unit", "static", [python, "-m", "pytest", "tests/unit", "-q", "-n", "2"]),
+        Step("target-pythons", "static", [python, "tests/tools/target_pythons.py"]),
         Step("ansible-lint", "static", ["bash", "tests/tools/ansible_lint.sh", tool]),
         Step("antsibull-docs", "static", ["bash", "tests/tools/docs.sh", tool]),
         Step(
