@@ -70,6 +70,15 @@ class Facts:
     memory_bytes: int = DEFAULT_MEMORY_BYTES
     require_host_cann: bool = False
     table: Mapping[str, Any] = field(default_factory=dict)
+    system: Mapping[str, Any] = field(default_factory=dict)
+
+    def install(self, *names: str) -> str:
+        """How what has these names is installed on the host's operating system."""
+        known = self.system.get("packages") or {}
+        wanted = [p for name in names for p in known.get(name, [name])]
+        how = self.system.get("install") or "install the packages"
+        text = "%s %s" % (how, " ".join(wanted))
+        return text if how.startswith("install") else "`%s`" % text
 
     @property
     def devices(self) -> list[dict[str, Any]]:
@@ -188,6 +197,7 @@ def findings(
     memory_bytes: int = DEFAULT_MEMORY_BYTES,
     require_host_cann: bool = False,
     table: Optional[Mapping[str, Any]] = None,
+    system: Optional[Mapping[str, Any]] = None,
 ) -> list[dict[str, Any]]:
     """Everything that is wrong with ``node``, errors first, each with ``id``, ``severity``, ``message`` and ``fix``.
 
@@ -197,6 +207,7 @@ def findings(
     replicas: how many replicas there will be; by default as many as fit.
     required_bytes: free space needed, by path; the key ``docker`` stands for docker's own folder.
     table: the compatibility table.
+    system: what is known of the host's operating system, ``packages`` and ``install``.
     """
     unknown = sorted(set(ignore) - set(CATALOGUE))
     if unknown:
@@ -216,6 +227,7 @@ def findings(
         memory_bytes=memory_bytes,
         require_host_cann=require_host_cann,
         table=table or {},
+        system=system or {},
     )
     gathered = set(node.get("gathered") or [])
     result = []
@@ -375,9 +387,10 @@ def _python(f: Facts) -> Iterator[Found]:
 
 @check(
     "SYS-004",
-    ERROR,
+    WARNING,
     "Programs are missing",
-    what="Artifacts are fetched with git and git-lfs on the host.",
+    what="Artifacts are fetched with git and git-lfs on the host. The role model_artifacts installs them where "
+    "the host has a source of packages.",
     fix="install the packages git and git-lfs",
     needs=("system",),
 )
@@ -385,7 +398,7 @@ def _programs(f: Facts) -> Iterator[Found]:
     programs = f.node.get("programs") or {}
     missing = [p for p in ("git", "git-lfs") if p in programs and not programs[p]]
     if missing:
-        yield Found("no %s" % ", no ".join(missing), "git and git-lfs", "install the packages: %s" % " ".join(missing))
+        yield Found("no %s" % ", no ".join(missing), "git and git-lfs", f.install(*missing))
 
 
 @check(
@@ -1422,7 +1435,7 @@ def _hot(f: Facts) -> Iterator[Found]:
 )
 def _docker_missing(f: Facts) -> Iterator[Found]:
     if not f.docker.get("installed"):
-        yield Found("no program `docker`", "docker %s or later" % MIN_DOCKER)
+        yield Found("no program `docker`", "docker %s or later" % MIN_DOCKER, f.install("docker") + ", and start it")
 
 
 @check(

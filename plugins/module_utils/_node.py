@@ -56,7 +56,7 @@ _LISTEN = "0A"
 
 
 def subsets(wanted: Sequence[str]) -> set[str]:
-    """The subsets that ``gather_subset`` asks for: names, ``all``, and ``!name`` to leave one out."""
+    """The subsets that ``gather_subset`` asks for: names, ``all``, ``min`` (none), and ``!name`` to leave one out."""
     plain = {w for w in wanted if not w.startswith("!")}
     chosen = set(SUBSETS) if "all" in plain or not plain else plain & set(SUBSETS)
     return chosen - {w[1:] for w in wanted if w.startswith("!")}

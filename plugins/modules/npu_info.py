@@ -21,7 +21,8 @@ author:
 options:
   gather_subset:
     description:
-      - Which parts to read. C(all) is everything; a name with C(!) before it is left out.
+      - Which parts to read. C(all) is everything, C(min) only what the host is (name, architecture, operating system);
+        a name with C(!) before it is left out.
       - C(board) (firmware and faults, one call of C(npu-smi) per card) and C(topology) need C(npu).
       - The names are C(npu), C(board), C(topology), C(versions), C(docker), C(disk), C(network), C(systemd), C(system).
     type: list
@@ -355,7 +356,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    known = {"all", *_node.SUBSETS}
+    known = {"all", "min", *_node.SUBSETS}
     unknown = sorted({s.lstrip("!") for s in module.params["gather_subset"]} - known)
     if unknown:
         module.fail_json(

@@ -96,6 +96,7 @@ def steps() -> list[Step]:
         ),
         Step("molecule-default", "fleet", [*molecule, "default"], needs="fleet-up"),
         Step("molecule-preflight_faults", "fleet", [*molecule, "preflight_faults"], needs="fleet-up"),
+        Step("molecule-two_systems", "fleet", [*molecule, "two_systems"]),
         Step("molecule-real_engine", "fleet", [python, "tests/sim/real_engine/scenario.py"]),
     ]
     return static + fleet

@@ -489,6 +489,8 @@ def test_a_subset_asks_for_nothing_else(a2: Machine) -> None:
 @pytest.mark.parametrize(
     ("wanted", "expected"),
     [
+        (["min"], set()),
+        (["min", "disk"], {"disk"}),
         (["all"], set(_node.SUBSETS)),
         ([], set(_node.SUBSETS)),
         (["!board"], set(_node.SUBSETS) - {"board"}),
