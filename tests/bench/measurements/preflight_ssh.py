@@ -33,6 +33,7 @@ ROOT = Path(__file__).resolve().parents[3]
 SILICON = ROOT / "tests" / "sim" / "silicon" / "ascend_sim.py"
 BIN = Path(sys.executable).parent
 PYTHON = "/usr/bin/python3"
+PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 HOSTS = int(os.environ.get("ASCEND_BENCH_HOSTS", "50"))
 FORKS = 25  # as in ansible.cfg
 SSHD = """\
@@ -51,7 +52,7 @@ MaxStartups 500
 UseDNS no
 PrintMotd no
 PrintLastLog no
-SetEnv ASCEND_SIM_ROOT={folder}/host ASCEND_SIM_PROC={folder}/host/proc PATH={folder}/host/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin
+SetEnv ASCEND_SIM_ROOT={folder}/host ASCEND_SIM_PROC={folder}/host/proc PATH={folder}/host/bin:{path}
 """
 INVENTORY = """\
 all:
@@ -116,7 +117,7 @@ def bed(count: int) -> Iterator[Bed]:
         port, hosts = free_port(), addresses(count)
         public = (folder / "host_key.pub").read_text(encoding="utf-8").rsplit(" ", 1)[0]
         (folder / "known_hosts").write_text("".join(f"[{h}]:{port} {public}\n" for h in hosts), encoding="utf-8")
-        (folder / "sshd_config").write_text(SSHD.format(port=port, folder=folder), encoding="utf-8")
+        (folder / "sshd_config").write_text(SSHD.format(port=port, folder=folder, path=PATH), encoding="utf-8")
         lines = "\n".join(f"            host-{n:03}: {{ansible_host: {h}}}" for n, h in enumerate(hosts, 1))
         text = INVENTORY.format(port=port, python=PYTHON, folder=folder, hosts=lines)
         (folder / "hosts.yml").write_text(text, encoding="utf-8")
@@ -147,9 +148,20 @@ def bed(count: int) -> Iterator[Bed]:
 
 
 def give(path: Path) -> None:
-    """The simulated tool under one of its names, run by the system's own Python whatever a login shell puts on PATH."""
-    text = SILICON.read_text(encoding="utf-8").partition("\n")[2]
-    path.write_text("#!%s -S\n%s" % (PYTHON, text), encoding="utf-8")
+    """The simulated tool under one of its names.
+
+    The real tools are compiled programs. Python's are compiled at every start, unless they are a module: hence two
+    lines that import one. The system's own Python runs them, whatever a login shell puts on PATH.
+    """
+    library = path.parents[1] / "lib"
+    library.mkdir(exist_ok=True)
+    if not (library / "ascend_sim.py").exists():
+        shutil.copy(SILICON, library / "ascend_sim.py")
+    path.write_text(
+        "#!%s -S\nimport sys\nsys.path.insert(0, %r)\nfrom ascend_sim import main\nsys.exit(main())\n"
+        % (PYTHON, str(library)),
+        encoding="utf-8",
+    )
     path.chmod(0o755)
 
 
