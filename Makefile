@@ -36,6 +36,9 @@ check-argv: ## Put the rendered `vllm serve` line before the real vLLM's own par
 docs: ## Write the generated pages of docs/
 	@$(TOOLS) $$bin/python tests/tools/findings_doc.py
 
+bench: ## Measure what docs/performance.md says, as ratios (NAMES="parsers": only those)
+	@$(TOOLS) exec $$bin/python tests/bench/run.py $(NAMES)
+
 test-down: ## Remove the simulated fleet of the tests
 	@$(TOOLS) $$bin/python tests/sim/fleet --name test down
 

@@ -32,12 +32,31 @@ class ActionModule(ActionBase):
             argument_spec={
                 "variable": {"type": "str", "default": "npu_preflight_findings"},
                 "node_variable": {"type": "str", "default": "npu_preflight_node"},
+                "result_variable": {"type": "str", "default": ""},
+                "report": {"type": "dict"},
+                "show": {"type": "bool", "default": True},
                 "title": {"type": "str", "default": ""},
                 "json_path": {"type": "path"},
                 "junit_path": {"type": "path"},
             }
         )
-        task_vars = task_vars or {}
+        report = to_native_types(options["report"]) or self._gather(options, task_vars or {})
+        display = Display()
+        for line, tone in _preflight.lines(report, options["title"]) if options["show"] else ():
+            display.display(line, color=_COLORS.get(tone))
+        files = {} if self._task.check_mode else {"json_path": _json, "junit_path": _preflight.junit}
+        for option, render in files.items():
+            path = options[option]
+            try:
+                if path:
+                    _write(path, render(report))
+            except OSError as exc:
+                result.update(failed=True, msg="the report cannot be written to %s: %s" % (path, exc.strerror))
+        result.update(changed=False, report=report)
+        return result
+
+    def _gather(self, options: Mapping[str, Any], task_vars: Mapping[str, Any]) -> dict[str, Any]:
+        """The report of every host of the play."""
         everyone = [str(h) for h in task_vars.get("ansible_play_hosts_all") or []]
         alive = {str(h) for h in task_vars.get("ansible_play_hosts") or []}
         hostvars = task_vars.get("hostvars") or {}
@@ -50,6 +69,10 @@ class ActionModule(ActionBase):
                 continue  # what a former role left in its variables says nothing about now
             try:
                 own = hostvars[host]
+                why = unread(own.get(options["result_variable"])) if options["result_variable"] else None
+                if why is not None:
+                    reasons[host] = why
+                    continue
                 found = own.get(options["variable"])
                 if isinstance(found, list):
                     findings[host] = to_native_types(found)
@@ -58,20 +81,19 @@ class ActionModule(ActionBase):
                     reasons[host] = "it has no variable `%s`: its checks did not run" % options["variable"]
             except Exception as exc:  # one host's broken variables must not hide another's findings
                 reasons[host] = "its findings cannot be read: %s" % exc
-        report = _preflight.build(everyone, findings, about, reasons)
-        display = Display()
-        for line, tone in _preflight.lines(report, options["title"]):
-            display.display(line, color=_COLORS.get(tone))
-        files = {} if self._task.check_mode else {"json_path": _json, "junit_path": _preflight.junit}
-        for option, render in files.items():
-            path = options[option]
-            try:
-                if path:
-                    _write(path, render(report, findings))
-            except OSError as exc:
-                result.update(failed=True, msg="the report cannot be written to %s: %s" % (path, exc.strerror))
-        result.update(changed=False, report=report)
-        return result
+        return _preflight.build(everyone, findings, about, reasons)
+
+
+def unread(result: Any) -> Optional[str]:
+    """Why a registered result of ``npu_info`` holds no node, in a line; None when it holds one."""
+    result = to_native_types(result)
+    if isinstance(result, Mapping) and isinstance(result.get("node"), Mapping):
+        return None
+    if not isinstance(result, Mapping):
+        return "it was not read"
+    said = " ".join(str(result.get("msg") or result.get("module_stderr") or "no reason was given").split())
+    words = said if len(said) <= 300 else said[:299] + "…"
+    return ("unreachable: %s" if result.get("unreachable") else "reading it failed: %s") % words
 
 
 def describe(node: Any) -> str:
@@ -85,7 +107,7 @@ def describe(node: Any) -> str:
     return " ".join(w for w in words if w)
 
 
-def _json(report: Mapping[str, Any], _findings: Any) -> str:
+def _json(report: Mapping[str, Any]) -> str:
     return json.dumps(report, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 

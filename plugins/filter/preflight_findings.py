@@ -95,6 +95,7 @@ from typing import Any, Callable, Mapping, Optional, Sequence
 from ansible.errors import AnsibleFilterError
 from ansible_collections.ascend.fleet.plugins.module_utils import _findings
 from ansible_collections.ascend.fleet.plugins.module_utils._native import to_native_types
+from ansible_collections.ascend.fleet.plugins.plugin_utils import _systems
 from ansible_collections.ascend.fleet.plugins.plugin_utils._preflight import compatibility_table
 
 
@@ -130,6 +131,7 @@ def preflight_findings(
             memory_bytes=int(memory_bytes),
             require_host_cann=bool(require_host_cann),
             table=compatibility_table(),
+            system=_systems.values(node.get("os") or {}),
         )
     except ValueError as exc:
         raise AnsibleFilterError("preflight_findings: %s" % exc) from exc

@@ -6,14 +6,17 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Mapping, Optional
+from typing import Any, Mapping, Optional, Sequence
 
+from ansible_collections.ascend.fleet.plugins.module_utils import _version_info
 from ansible_collections.ascend.fleet.plugins.module_utils._versions import Version
 
 PAIRED = "paired"
 COMPATIBLE = "compatible"
 UNKNOWN = "unknown"
 INCOMPATIBLE = "incompatible"
+
+_INNER = re.compile(r"V[0-9]+R[0-9]+C[0-9]+", re.I)
 
 
 def _numbers(version: str) -> list[int]:
@@ -72,5 +75,63 @@ def cann_for(table: Mapping[str, Any], vllm_ascend: str) -> Optional[str]:
     """The CANN version that a vllm-ascend version is built for; None where the table does not know it."""
     for entry in table.get("vllm_ascend_cann") or []:
         if in_entry(vllm_ascend, entry):
-            return str(entry["cann"])
+            candidate = re.match(r"^\s*[vV]?\d+(?:\.\d+)*\.?(?:rc|a|b|dev)\d", vllm_ascend)
+            return str(entry["candidates"] if candidate and "candidates" in entry else entry["cann"])
     return None
+
+
+# -- what the host's own files say ----------------------------------------------------------------------------------
+
+
+def inner_series(version: Any) -> Optional[str]:
+    """``V100R001C15`` of an inner version such as ``V100R001C15SPC012B220``; None for anything else."""
+    match = _INNER.match(str(version or "").strip())
+    return match.group(0).upper() if match else None
+
+
+def advice(versions: Mapping[str, Any]) -> list[dict[str, str]]:
+    """What the packages on a host say of each other in their ``compatible_version…`` fields, where it is not yes.
+
+    versions: as ``npu_info`` returns them. An entry has ``pair`` (``firmware_driver`` or ``cann_driver``), ``found``
+    and ``needed``. It is advice: a package can only list what existed when it was made, so that a newer partner is
+    missing without being wrong. Two packages of one version, and packages that list nothing, give none.
+    """
+    driver, firmware = versions.get("driver") or {}, versions.get("firmware") or {}
+    out = []
+    own = driver.get("package_version") or driver.get("version")
+    listed = firmware.get("compatible_version_drv") or []
+    package = firmware.get("package_version")
+    if own and listed and not (package and _same(own, package)) and not _version_info.in_ranges(own, listed):
+        out.append(
+            {
+                "pair": "firmware_driver",
+                "found": "driver %s, which firmware %s does not list" % (own, package or firmware.get("version")),
+                "needed": "a driver from %s" % " or ".join(_range(r) for r in listed),
+            }
+        )
+    inner = inner_series(driver.get("innerversion"))
+    forward = {inner_series(v) for v in driver.get("compatible_version") or []}
+    for cann in versions.get("cann") or []:
+        series = inner_series(cann.get("innerversion"))
+        accepted = {inner_series(v) for v in cann.get("compatible_version") or []}
+        # Whichever of the two is the newer one knows the other.
+        if inner and series and accepted and inner not in accepted and series not in forward and inner != series:
+            out.append(
+                {
+                    "pair": "cann_driver",
+                    "found": "driver %s (%s) and the host's CANN %s (%s), neither of which lists the other"
+                    % (driver.get("version"), inner, cann.get("version"), series),
+                    "needed": "a driver of %s" % ", ".join(sorted(v for v in accepted if v)),
+                }
+            )
+    return out
+
+
+def _same(left: str, right: str) -> bool:
+    one, two = Version.parse(left), Version.parse(right)
+    return left == right if one is None or two is None else one.same_release(two)
+
+
+def _range(bounds: Sequence[str]) -> str:
+    low, high = bounds[0], bounds[1].rstrip(".")
+    return low if low == high else "%s to %s" % (low, high)

@@ -15,6 +15,7 @@ from typing import Any, Callable, Iterable, Iterator, Mapping, Optional, Sequenc
 
 from ansible_collections.ascend.fleet.plugins.module_utils import (
     _compatibility,
+    _containers,
     _docker,
     _hardware,
     _slots,
@@ -69,6 +70,15 @@ class Facts:
     memory_bytes: int = DEFAULT_MEMORY_BYTES
     require_host_cann: bool = False
     table: Mapping[str, Any] = field(default_factory=dict)
+    system: Mapping[str, Any] = field(default_factory=dict)
+
+    def install(self, *names: str) -> str:
+        """How what has these names is installed on the host's operating system."""
+        known = self.system.get("packages") or {}
+        wanted = [p for name in names for p in known.get(name, [name])]
+        how = self.system.get("install") or "install the packages"
+        text = "%s %s" % (how, " ".join(wanted))
+        return text if how.startswith("install") else "`%s`" % text
 
     @property
     def devices(self) -> list[dict[str, Any]]:
@@ -187,6 +197,7 @@ def findings(
     memory_bytes: int = DEFAULT_MEMORY_BYTES,
     require_host_cann: bool = False,
     table: Optional[Mapping[str, Any]] = None,
+    system: Optional[Mapping[str, Any]] = None,
 ) -> list[dict[str, Any]]:
     """Everything that is wrong with ``node``, errors first, each with ``id``, ``severity``, ``message`` and ``fix``.
 
@@ -196,6 +207,7 @@ def findings(
     replicas: how many replicas there will be; by default as many as fit.
     required_bytes: free space needed, by path; the key ``docker`` stands for docker's own folder.
     table: the compatibility table.
+    system: what is known of the host's operating system, ``packages`` and ``install``.
     """
     unknown = sorted(set(ignore) - set(CATALOGUE))
     if unknown:
@@ -215,6 +227,7 @@ def findings(
         memory_bytes=memory_bytes,
         require_host_cann=require_host_cann,
         table=table or {},
+        system=system or {},
     )
     gathered = set(node.get("gathered") or [])
     result = []
@@ -297,7 +310,12 @@ def gib(size: Optional[int]) -> str:
 def holder_words(holder: Mapping[str, Any]) -> str:
     """A holder with all that helps to find it."""
     if holder["kind"] == "container":
-        return "container `%s`%s" % (holder["name"], " (image %s)" % holder["image"] if holder["image"] else "")
+        runtime = holder.get("runtime") or "docker"
+        return "%scontainer `%s`%s" % (
+            "" if runtime == "docker" else runtime + " ",
+            holder["name"],
+            " (image %s)" % holder["image"] if holder["image"] else "",
+        )
     if holder["kind"] == "unit":
         return "systemd unit `%s`" % holder["name"]
     return "process %s%s" % (holder["pid"], " (%s)" % holder["name"] if holder["name"] else "")
@@ -369,9 +387,10 @@ def _python(f: Facts) -> Iterator[Found]:
 
 @check(
     "SYS-004",
-    ERROR,
+    WARNING,
     "Programs are missing",
-    what="Artifacts are fetched with git and git-lfs on the host.",
+    what="Artifacts are fetched with git and git-lfs on the host. The role model_artifacts installs them where "
+    "the host has a source of packages.",
     fix="install the packages git and git-lfs",
     needs=("system",),
 )
@@ -379,7 +398,7 @@ def _programs(f: Facts) -> Iterator[Found]:
     programs = f.node.get("programs") or {}
     missing = [p for p in ("git", "git-lfs") if p in programs and not programs[p]]
     if missing:
-        yield Found("no %s" % ", no ".join(missing), "git and git-lfs", "install the packages: %s" % " ".join(missing))
+        yield Found("no %s" % ", no ".join(missing), "git and git-lfs", f.install(*missing))
 
 
 @check(
@@ -815,6 +834,25 @@ def _firmware_incompatible(f: Facts) -> Iterator[Found]:
         )
 
 
+@check(
+    "DRV-016",
+    WARNING,
+    "The firmware does not list the driver",
+    what="Advice of the host's own files: the driver is of another version than the firmware and not among those in "
+    "the firmware's compatible_version_drv. A firmware can only list drivers that existed when it was made.",
+    fix="install driver and firmware packages of one version: upgrade the firmware first, then the driver, and reboot",
+    needs=("versions",),
+)
+def _firmware_lists_driver(f: Facts) -> Iterator[Found]:
+    yield from _advice(f, "firmware_driver")
+
+
+def _advice(f: Facts, pair: str) -> Iterator[Found]:
+    for entry in _compatibility.advice(f.node.get("versions") or {}):
+        if entry["pair"] == pair:
+            yield Found(entry["found"], entry["needed"])
+
+
 # -- CANN -----------------------------------------------------------------------------------------------------------
 
 
@@ -862,6 +900,19 @@ def _release_pair(f: Facts) -> Iterator[Found]:
         if level == _compatibility.INCOMPATIBLE:
             known = _compatibility.drivers_for(f.table, f.cann)
             yield Found("driver %s with CANN %s" % (wanted, f.cann), ", or ".join(known) or "another driver")
+
+
+@check(
+    "CANN-004",
+    WARNING,
+    "The host's own CANN and its driver do not know each other",
+    what="Advice of the host's own files: neither lists the other's inner version in compatible_version. Serving uses "
+    "the image's CANN; programs that run on the host itself are concerned.",
+    fix="install a CANN and a driver that were released together, or remove the host's CANN if nothing uses it",
+    needs=("versions",),
+)
+def _host_cann_advice(f: Facts) -> Iterator[Found]:
+    yield from _advice(f, "cann_driver")
 
 
 # -- devices --------------------------------------------------------------------------------------------------------
@@ -1244,8 +1295,17 @@ def _held_container(f: Facts) -> Iterator[Found]:
         yield Found(
             "%s, held by %s%s" % (cards(held), holder_words(holder), _memory_words(memory)),
             "free cards",
-            "`docker stop %s`, or leave the host out until it is done" % holder["name"],
+            "`%s`, or leave the host out until it is done" % _stop_words(holder),
         )
+
+
+def _stop_words(holder: Mapping[str, Any]) -> str:
+    runtime = holder.get("runtime") or "docker"
+    # crictl knows ids, not names; a Kubernetes container comes back unless its pod is deleted.
+    if runtime == "containerd" and str(holder["name"]).count("/") == 2:
+        space, pod, _name = str(holder["name"]).split("/")
+        return "kubectl -n %s delete pod %s" % (space, pod)
+    return str(_containers.STOP.get(runtime, "docker stop %s") % holder["name"])
 
 
 def _memory_words(memory_mb: int) -> str:
@@ -1375,7 +1435,7 @@ def _hot(f: Facts) -> Iterator[Found]:
 )
 def _docker_missing(f: Facts) -> Iterator[Found]:
     if not f.docker.get("installed"):
-        yield Found("no program `docker`", "docker %s or later" % MIN_DOCKER)
+        yield Found("no program `docker`", "docker %s or later" % MIN_DOCKER, f.install("docker") + ", and start it")
 
 
 @check(

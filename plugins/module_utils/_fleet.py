@@ -21,6 +21,9 @@ FLEET_VARIABLES = {
 #: Variables that were renamed or removed, and what to do instead. Removal notes stay here for ever.
 REMOVED_VARIABLES: dict[str, str] = {}
 
+#: What roles leave behind in a host's variables: no mistake of the inventory when a second playbook validates it again.
+RESULTS = ("_result", "_node", "_findings")
+
 PROFILES = ("least_privilege", "guide")
 
 
@@ -137,10 +140,11 @@ def _variable_mistakes(
     out: list[tuple[str, str, str]] = []
     known = sorted(set(FLEET_VARIABLES).union(*role_variables.values()) if role_variables else FLEET_VARIABLES)
     prefixes = (*(role + "_" for role in role_variables), "fleet_", "artifact_")
+    results = {role + ending for role in role_variables for ending in RESULTS}
     for name in sorted(own):
         if name in REMOVED_VARIABLES:
             out.append(("the removed variable %s" % name, "its successor", REMOVED_VARIABLES[name]))
-        elif name.startswith(prefixes) and name not in known:
+        elif name.startswith(prefixes) and name not in known and name not in results:
             fix = "correct or remove it.%s" % _closest(name, known)
             out.append(("the unknown variable %s" % name, "a variable that a role of this collection knows", fix))
     return out

@@ -19,6 +19,7 @@ from typing import Any, Callable, Iterable, Mapping, Optional, Sequence
 
 from ansible_collections.ascend.fleet.plugins.module_utils import (
     _command,
+    _containers,
     _docker,
     _hardware,
     _lspci,
@@ -55,7 +56,7 @@ _LISTEN = "0A"
 
 
 def subsets(wanted: Sequence[str]) -> set[str]:
-    """The subsets that ``gather_subset`` asks for: names, ``all``, and ``!name`` to leave one out."""
+    """The subsets that ``gather_subset`` asks for: names, ``all``, ``min`` (none), and ``!name`` to leave one out."""
     plain = {w for w in wanted if not w.startswith("!")}
     chosen = set(SUBSETS) if "all" in plain or not plain else plain & set(SUBSETS)
     return chosen - {w[1:] for w in wanted if w.startswith("!")}
@@ -199,7 +200,8 @@ def collect(
     )
     node["systemd"] = read_systemd(host) if "systemd" in chosen else {"state": None, "units": [], "error": None}
     node["memory"] = read_memory(host) if "system" in chosen else {"total_bytes": None, "available_bytes": None}
-    node["shm"] = {"size_bytes": read_disk(host, SHARED_MEMORY)["total_bytes"] if "system" in chosen else None}
+    shm = read_disk(host, SHARED_MEMORY) if "system" in chosen else {}
+    node["shm"] = {"size_bytes": shm.get("total_bytes"), "free_bytes": shm.get("free_bytes")}
     node["tuning"] = read_tuning(host) if "system" in chosen else {}
     node["users"] = read_users(host) if "system" in chosen else {}
     node["programs"] = {name: host.which(name) for name in PROGRAMS} if "system" in chosen else {}
@@ -519,6 +521,7 @@ def join_devices(
                 node=path,
                 node_present=index in present,
                 logic_id=logic_id,
+                phy_id=phy_id,
                 numa_node=function.get("numa_node"),
                 pci_present=bool(function) if device["bus_id"] and pci else None,
                 cpu_affinity=affinity[position],
@@ -593,6 +596,7 @@ def _holder_of_process(process: Mapping[str, Any], memory_mb: Optional[int], how
         "pid": process["pid"],
         "process": process["name"],
         "image": container["image"] if container else None,
+        "runtime": container["runtime"] if container else None,
         "managed": process["managed"],
         "memory_mb": memory_mb,
         "how": how,
@@ -606,6 +610,7 @@ def _holder_of_container(container: Mapping[str, Any], how: str) -> dict[str, An
         "pid": container["pid"],
         "process": None,
         "image": container["image"],
+        "runtime": "docker",
         "managed": container_is_managed(container),
         "memory_mb": None,
         "how": how,
@@ -630,6 +635,7 @@ def scan_processes(host: Host, container_ids: set[str]) -> dict[int, dict[str, A
     own = set(_CONTAINER_ID.findall(host.read("/proc/1/cgroup") or ""))
     until = time.monotonic() + host.timeout
     found: dict[int, dict[str, Any]] = {}
+    others: dict[str, dict[str, Optional[str]]] = {}  # containers that docker does not know, each looked up once
     for name in host.names("/proc"):
         if not name.isdigit():
             continue
@@ -641,10 +647,13 @@ def scan_processes(host: Host, container_ids: set[str]) -> dict[int, dict[str, A
         if cgroup is None:
             continue  # ended meanwhile
         container_id, unit = owner_of_cgroup(cgroup, container_ids, own)
+        if container_id and container_id not in container_ids and container_id not in others:
+            others[container_id] = _containers.describe(container_id, cgroup, host.read, host.names)
         nodes, sockets = _open_files(host, folder + "/fd")
         found[int(name)] = {
             "name": (host.read(folder + "/comm") or "").strip(),
             "container_id": container_id,
+            "container": others.get(container_id or ""),
             "unit": unit,
             "device_nodes": nodes,
             "sockets": sockets,
@@ -699,10 +708,12 @@ def describe_process(
         unit = facts["unit"]
         if facts["container_id"]:
             known = by_id.get(facts["container_id"])
+            other = facts.get("container") or {}
             container = {
                 "id": facts["container_id"],
-                "name": known["name"] if known else facts["container_id"][:12],
-                "image": known["image"] if known else None,
+                "name": known["name"] if known else other.get("name") or facts["container_id"][:12],
+                "image": known["image"] if known else other.get("image"),
+                "runtime": "docker" if known else other.get("runtime"),
             }
             managed = container_is_managed(known) if known else False
             unit = (known or {}).get("labels", {}).get(_docker.LABEL_UNIT) or None
@@ -763,7 +774,15 @@ def read_versions(host: Host) -> dict[str, Any]:
             seen.add(real)
             shown = real if host.root == "/" else "/" + os.path.relpath(real, os.path.realpath(host.root))
             info = _version_info.parse_version_info(host.read(shown) or "")
-            found["cann"].append({"version": info.get("version"), "path": shown, "architecture": info.get("arch")})
+            found["cann"].append(
+                {
+                    "version": info["version"],
+                    "path": shown,
+                    "architecture": info["arch"],
+                    "innerversion": info["innerversion"],
+                    "compatible_version": info["compatible_version"],
+                }
+            )
     return found
 
 
@@ -985,15 +1004,19 @@ def parse_units(text: str) -> list[dict[str, Any]]:
 
 def read_memory(host: Host) -> dict[str, Any]:
     """Main memory and swap."""
-    values = {
-        name: int(number) * 1024
-        for name, number in re.findall(r"^(\w+):\s+(\d+) kB", host.read("/proc/meminfo") or "", re.MULTILINE)
-    }
+    text = host.read("/proc/meminfo") or ""
+    values = {name: int(number) * 1024 for name, number in re.findall(r"^(\w+):\s+(\d+) kB", text, re.MULTILINE)}
+    counts = {name: int(number) for name, number in re.findall(r"^(HugePages_\w+):\s+(\d+)\s*$", text, re.MULTILINE)}
     return {
         "total_bytes": values.get("MemTotal"),
         "available_bytes": values.get("MemAvailable"),
         "swap_total_bytes": values.get("SwapTotal"),
         "swap_free_bytes": values.get("SwapFree"),
+        "hugepages": {
+            "size_bytes": values.get("Hugepagesize"),
+            "total": counts.get("HugePages_Total"),
+            "free": counts.get("HugePages_Free"),
+        },
     }
 
 
@@ -1018,12 +1041,20 @@ def read_tuning(host: Host) -> dict[str, Any]:
     return {
         "sysctl": sysctl,
         "transparent_hugepage": huge.group(1) if huge else None,
+        "cgroup_version": _cgroup_version(host),
         "selinux": {"1": "enforcing", "0": "permissive"}.get(selinux),
         "cpu_governors": governors,
         "kernel_command_line": (host.read("/proc/cmdline") or "").strip(),
         "processors": os.cpu_count(),
         "reboot_required": host.kind("/run/reboot-required") == "file",
     }
+
+
+def _cgroup_version(host: Host) -> Optional[str]:
+    """``2`` where the unified hierarchy is mounted, ``1`` where controllers are mounted one by one, else None."""
+    if host.kind("/sys/fs/cgroup/cgroup.controllers") == "file":
+        return "2"
+    return "1" if host.kind("/sys/fs/cgroup/memory") == "directory" else None
 
 
 def read_users(host: Host) -> dict[str, Any]:

@@ -21,7 +21,8 @@ author:
 options:
   gather_subset:
     description:
-      - Which parts to read. C(all) is everything; a name with C(!) before it is left out.
+      - Which parts to read. C(all) is everything, C(min) only what the host is (name, architecture, operating system);
+        a name with C(!) before it is left out.
       - C(board) (firmware and faults, one call of C(npu-smi) per card) and C(topology) need C(npu).
       - The names are C(npu), C(board), C(topology), C(versions), C(docker), C(disk), C(network), C(systemd), C(system).
     type: list
@@ -180,6 +181,7 @@ node:
               pid: 4242
               process: python
               image: pytorch:latest
+              runtime: docker
               managed: false
               memory_mb: 18429
               how: npu-smi
@@ -194,7 +196,7 @@ node:
           pid: 1601114
           name: python
           memory_mb: 18429
-          container: {id: 3f4e, name: training, image: "pytorch:latest"}
+          container: {id: 3f4e, name: training, image: "pytorch:latest", runtime: docker}
           unit: null
           managed: false
           on_host: true
@@ -229,7 +231,12 @@ node:
       sample:
         driver: {version: 25.2.0, package_version: 25.2.0, path: /usr/local/Ascend/driver/version.info}
         firmware: {version: 7.8.0.7.220, package_version: 25.2.0, path: /usr/local/Ascend/firmware/version.info}
-        cann: []
+        cann:
+          - version: 8.5.0
+            path: /usr/local/Ascend/cann-8.5.0/aarch64-linux/ascend_toolkit_install.info
+            architecture: aarch64
+            innerversion: V100R001C25SPC001B212
+            compatible_version: [V100R001C23]
         install_info: {username: HwHiAiUser}
     docker:
       description: The docker daemon with its containers and images.
@@ -263,13 +270,18 @@ node:
           free_bytes: 512000000000
           occupied_bytes: 0
     memory:
-      description: Main memory and swap.
+      description: Main memory, swap, and the huge pages that are set aside.
       type: dict
-      sample: {total_bytes: 1000000000000, available_bytes: 900000000000, swap_total_bytes: 0, swap_free_bytes: 0}
+      sample:
+        total_bytes: 1000000000000
+        available_bytes: 900000000000
+        swap_total_bytes: 0
+        swap_free_bytes: 0
+        hugepages: {size_bytes: 2097152, total: 0, free: 0}
     shm:
-      description: Size of the host's C(/dev/shm).
+      description: Size of the host's C(/dev/shm), and what is left of it.
       type: dict
-      sample: {size_bytes: 500000000000}
+      sample: {size_bytes: 500000000000, free_bytes: 500000000000}
     ports:
       description: Listening TCP ports, and by whom.
       type: list
@@ -310,6 +322,7 @@ node:
       sample:
         sysctl: {vm.swappiness: 60}
         transparent_hugepage: madvise
+        cgroup_version: "2"
         selinux: null
         cpu_governors: [performance]
         kernel_command_line: BOOT_IMAGE=/vmlinuz
@@ -343,7 +356,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    known = {"all", *_node.SUBSETS}
+    known = {"all", "min", *_node.SUBSETS}
     unknown = sorted({s.lstrip("!") for s in module.params["gather_subset"]} - known)
     if unknown:
         module.fail_json(

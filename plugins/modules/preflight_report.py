@@ -28,6 +28,21 @@ options:
     description: Name of the host variable with the node, as M(ascend.fleet.npu_info) returns it.
     type: str
     default: npu_preflight_node
+  result_variable:
+    description:
+      - Name of the host variable with the registered result of M(ascend.fleet.npu_info). A host whose result holds no
+        node is reported as not checked, with the reason that the result gives, whatever its findings are.
+      - Empty, only the findings are looked at.
+    type: str
+    default: ''
+  report:
+    description:
+      - A report that a former call of this module returned. It is shown and written as it is, and no host is looked at.
+    type: dict
+  show:
+    description: Whether to print the report. Without, it is only returned.
+    type: bool
+    default: true
   title:
     description: Words for the heading.
     type: str
@@ -57,6 +72,7 @@ seealso:
 EXAMPLES = r"""
 - name: Print one report for all hosts
   ascend.fleet.preflight_report:
+    result_variable: about
     title: "{{ fleet_release }}"
     junit_path: reports/preflight.xml
   run_once: true
@@ -76,13 +92,19 @@ report:
       description: How many warnings there are, likewise.
       type: int
       sample: 0
+    worst:
+      description: The worst of the fleet, V(not checked), V(error), V(warning) or V(ok).
+      type: str
+      sample: error
     not_checked:
       description: Hosts that could not be checked.
       type: list
       elements: str
       sample: [a2-03]
     hosts:
-      description: By host, what it has in each area; C(text) is its errors with their fixes, empty where it has none.
+      description:
+        - By host, what it has in each area. C(text) is its errors with their fixes, C(summary) its errors (or else
+          warnings) in a line, both empty where it has none; C(worst) is as for the fleet.
       type: dict
       sample:
         a2-01:
@@ -93,7 +115,9 @@ report:
           warnings: 0
           ignored: 0
           areas: {driver: {errors: 0, warnings: 0, ignored: 0}}
+          worst: ok
           text: ''
+          summary: ''
     findings:
       description: Every finding once, with the hosts that have it.
       type: list

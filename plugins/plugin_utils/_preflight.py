@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +17,9 @@ from ansible_collections.ascend.fleet.plugins.module_utils import _findings
 
 _TABLE = Path(__file__).resolve().parent / "compatibility.yml"
 _WIDTH = 118
+# From so many hosts on, hosts whose row of the table would read the same share one.
+_MANY = 13
+NOT_CHECKED = "not checked"
 
 
 @lru_cache(maxsize=1)
@@ -47,12 +51,16 @@ def build(
             "errors": 0,
             "warnings": 0,
             "ignored": 0,
+            "worst": "ok",
             "areas": {area: {"errors": 0, "warnings": 0, "ignored": 0} for area in _findings.AREAS.values()},
             "text": "",
+            "summary": "",
         }
         report["hosts"][host] = entry
         if found is None:
             entry["reason"] = (reasons or {}).get(host) or "unreachable, or failed before the checks (see above)"
+            entry["worst"] = NOT_CHECKED
+            entry["summary"] = "%s was not checked: %s" % (host, entry["reason"])
             report["not_checked"].append(host)
             continue
         for finding in found:
@@ -63,13 +71,17 @@ def build(
             group = groups.setdefault(key, dict(finding, hosts=[]))
             if host not in group["hosts"]:
                 group["hosts"].append(host)
+        entry["worst"] = "error" if entry["errors"] else "warning" if entry["warnings"] else "ok"
         entry["text"] = host_text(host, found)
+        entry["summary"] = host_summary(host, found)
     order = list(_findings.CATALOGUE)
     report["findings"] = sorted(
         groups.values(), key=lambda g: (g["ignored"], g["severity"] != "error", _position(order, g["id"]), g["message"])
     )
     report["errors"] = sum(h["errors"] for h in report["hosts"].values())
     report["warnings"] = sum(h["warnings"] for h in report["hosts"].values())
+    worst = {h["worst"] for h in report["hosts"].values()}
+    report["worst"] = next((w for w in (NOT_CHECKED, "error", "warning") if w in worst), "ok")
     return report
 
 
@@ -86,6 +98,72 @@ def host_text(host: str, findings: Sequence[Mapping[str, Any]]) -> str:
     for finding in errors:
         lines.append("%s %s. Fix: %s." % (finding["id"], finding["message"], finding["fix"].rstrip(".")))
     return "\n".join(lines)
+
+
+def host_summary(host: str, findings: Sequence[Mapping[str, Any]]) -> str:
+    """One line for a host's failure message; with a hundred of them the details must stand elsewhere, once."""
+    for severity in ("error", "warning"):
+        wrong = [f for f in findings if f["severity"] == severity and not f["ignored"]]
+        if wrong:
+            named = dict.fromkeys("%s %s" % (f["id"], f["title"]) for f in wrong)
+            return "%s has %s: %s. Details and fixes stand in the report below." % (
+                host,
+                _count(len(wrong), severity),
+                "; ".join(named),
+            )
+    return ""
+
+
+def shorten(names: Sequence[str]) -> str:
+    """Host names in order, runs of numbers put together: ``a2-[01-03,07], gw`` of a2-01, a2-02, a2-03, a2-07, gw."""
+    padded: set[tuple[str, str, int]] = set()
+    split = {name: _NUMBERED.fullmatch(name) for name in dict.fromkeys(names)}
+    for match in filter(None, split.values()):
+        if match.group(2).startswith("0") and len(match.group(2)) > 1:
+            padded.add((match.group(1), match.group(3), len(match.group(2))))
+    groups: dict[tuple[str, str, int], list[int]] = {}
+    for name, match in split.items():
+        if match is None:
+            groups[(name, "", -1)] = []
+            continue
+        key = (match.group(1), match.group(3), len(match.group(2)))
+        groups.setdefault(key if key in padded else (key[0], key[1], 0), []).append(int(match.group(2)))
+    return ", ".join(_series(key, numbers) for key, numbers in groups.items())
+
+
+_NUMBERED = re.compile(r"(.*?)([0-9]{1,9})([^0-9]*)", re.DOTALL)
+
+
+def _series(key: tuple[str, str, int], numbers: Sequence[int]) -> str:
+    before, after, width = key
+    words = [str(n).rjust(width, "0") if width > 0 else str(n) for n in sorted(numbers)]
+    if len(words) < 3:
+        return ", ".join(before + w + after for w in words) or before
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    parts = []
+    for run in runs:
+        first, last = (str(n).rjust(max(width, 0), "0") for n in (run[0], run[-1]))
+        parts.append(first if len(run) == 1 else "%s-%s" % (first, last) if len(run) > 2 else "%s,%s" % (first, last))
+    return "%s[%s]%s" % (before, ",".join(parts), after)
+
+
+def _where(names: Sequence[str], everyone: Sequence[str]) -> str:
+    """On which hosts: all, all but a few, or their names."""
+    total = len(everyone)
+    if total > 2 and len(names) == total:
+        return "all %d hosts" % total
+    own = set(names)
+    others = [h for h in everyone if h not in own]
+    if total >= _MANY and len(others) <= 3:
+        return "all %d hosts but %s" % (total, ", ".join(others))
+    if len(names) < 4:
+        return ", ".join(names)
+    return "%d hosts: %s" % (len(names), shorten(names)) if len(names) >= _MANY else shorten(names)
 
 
 def _count(number: int, word: str) -> str:
@@ -111,13 +189,14 @@ def lines(report: Mapping[str, Any], heading: str = "") -> list[tuple[str, str]]
             continue
         out += [("", "plain"), (title, tone)]
         for group in groups:
-            out += [(line, tone if first else "plain") for first, line in _group(group, len(hosts))]
+            out += [(line, tone if first else "plain") for first, line in _group(group, list(hosts))]
     if report["not_checked"]:
         out += [("", "plain"), ("Not checked", "error")]
         reasons: dict[str, list[str]] = {}
         for host in report["not_checked"]:
             reasons.setdefault(hosts[host]["reason"], []).append(host)
-        out += [("  %s: %s" % (", ".join(names), reason), "plain") for reason, names in reasons.items()]
+        for reason, names in reasons.items():
+            out += [(line, "plain") for line in _wrap("%s: %s" % (_where(names, list(hosts)), reason), "  ")]
     out.append(("", "plain"))
     return out
 
@@ -126,41 +205,49 @@ def _tone(group: Mapping[str, Any]) -> str:
     return "ignored" if group["ignored"] else str(group["severity"])
 
 
-def _group(group: Mapping[str, Any], total: int) -> list[tuple[bool, str]]:
-    names = group["hosts"]
-    where = "all %d hosts" % total if total > 2 and len(names) == total else ", ".join(names)
+def _wrap(text: str, start: str) -> list[str]:
+    return textwrap.wrap(
+        text,
+        _WIDTH,
+        initial_indent=start,
+        subsequent_indent=" " * len(start),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _group(group: Mapping[str, Any], everyone: Sequence[str]) -> list[tuple[bool, str]]:
+    where = _where(group["hosts"], everyone)
     pairs = (("found", group["found"]), ("needed", group["needed"]), ("fix", group["fix"]), ("on", where))
     out = [(True, "  %-8s %s" % (group["id"], group["title"]))]
     for name, text in pairs:
-        start = "           %-7s " % (name + ":")
-        wrapped = textwrap.wrap(
-            str(text),
-            _WIDTH,
-            initial_indent=start,
-            subsequent_indent=" " * len(start),
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-        out += [(False, line) for line in wrapped]
+        out += [(False, line) for line in _wrap(str(text), "           %-7s " % (name + ":"))]
     return out
 
 
 def _table(hosts: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
     areas = list(_findings.AREAS.values())
-    rows = [["host", "", *areas]]
-    tones = ["plain"]
+    groups: dict[tuple[Any, ...], list[str]] = {}
     for name, host in hosts.items():
         if host["checked"]:
-            rows.append([name, host["about"], *(_cell(host["areas"][a]) for a in areas)])
-            tones.append("error" if host["errors"] else "warning" if host["warnings"] else "ok")
+            cells = (host["worst"], host["about"], *(_cell(host["areas"][a]) for a in areas))
         else:
-            rows.append([name, "not checked", *("-" for _area in areas)])
-            tones.append("error")
-    widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
-    return [
-        ("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip(), tone)
-        for row, tone in zip(rows, tones)
-    ]
+            cells = (NOT_CHECKED, NOT_CHECKED, *("-" for _area in areas))
+        groups.setdefault(cells if len(hosts) >= _MANY else (*cells, name), []).append(name)
+    tones = {"ok": "ok", "warning": "warning"}
+    rows: list[tuple[list[str], str, str]] = [(["host", "", *areas], "", "plain")]
+    for cells, names in groups.items():
+        # A long list of names gets lines of its own: it must not widen the table.
+        words = shorten(names) if len(hosts) >= _MANY else names[0]
+        short = words if len(words) <= 40 else "%d hosts:" % len(names)
+        row = [short, *(str(c) for c in cells[1 : len(areas) + 2])]
+        rows.append((row, "" if short == words else words, tones.get(cells[0], "error")))
+    widths = [max(len(row[n]) for row, _words, _tone in rows) for n in range(len(areas) + 2)]
+    out = []
+    for row, words, tone in rows:
+        out.append(("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip(), tone))
+        out += [(line, "plain") for line in _wrap(words, "    ")] if words else []
+    return out
 
 
 def _cell(counts: Mapping[str, int]) -> str:
@@ -172,8 +259,12 @@ def _cell(counts: Mapping[str, int]) -> str:
     return ", ".join(w for w in words if w) or "ok"
 
 
-def junit(report: Mapping[str, Any], findings: Mapping[str, Optional[Sequence[Mapping[str, Any]]]]) -> str:
+def junit(report: Mapping[str, Any]) -> str:
     """The report for CI servers: a suite per host, a case per check."""
+    findings: dict[str, list[Mapping[str, Any]]] = {}
+    for group in report["findings"]:
+        for host in group["hosts"]:
+            findings.setdefault(host, []).append(group)
     root = ElementTree.Element("testsuites", name="preflight")
     for host, entry in report["hosts"].items():
         suite = ElementTree.SubElement(root, "testsuite", name=host)

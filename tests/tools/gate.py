@@ -66,6 +66,7 @@ def steps() -> list[Step]:
         Step("ruff-format", "static", [f"{tool}/ruff", "format", "--check", "."]),
         Step("mypy", "static", ["bash", "tests/tools/mypy.sh", f"{tool}/mypy"]),
         Step("unit", "static", [python, "-m", "pytest", "tests/unit", "-q", "-n", "2"]),
+        Step("target-pythons", "static", [python, "tests/tools/target_pythons.py"]),
         Step("ansible-lint", "static", ["bash", "tests/tools/ansible_lint.sh", tool]),
         Step("antsibull-docs", "static", ["bash", "tests/tools/docs.sh", tool]),
         Step("installed-collection", "static", ["bash", "tests/tools/installed.sh", tool]),
@@ -97,6 +98,7 @@ def steps() -> list[Step]:
             [python, "tests/sim/fleet", "--name", "test", "up", "--inventory", ".sim/test/inventory/hosts.yml"],
         ),
         *(Step(f"molecule-{name}", "fleet", [*molecule, name], needs="fleet-up") for name in SCENARIOS),
+        Step("molecule-two_systems", "fleet", [*molecule, "two_systems"]),
         Step("molecule-real_engine", "fleet", [python, "tests/sim/real_engine/scenario.py"]),
     ]
     return static + fleet

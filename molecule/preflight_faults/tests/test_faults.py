@@ -88,3 +88,37 @@ def test_a_whole_fleet_passes(request, tmp_path):
     status, output, report = preflight(request.config.getoption("ansible_inventory"), tmp_path / "report.json")
     assert status == 0, output
     assert report["findings"] == [], output
+
+
+GONE = """\
+all:
+  vars: {fleet_release: qwen3_5_27b_v0}
+  children:
+    npu_hosts:
+      children:
+        atlas_a2:
+          vars: {npu_generation: a2}
+          hosts:
+            gone-1: {ansible_host: 127.0.0.1, ansible_port: 1}
+            gone-2: {ansible_host: 127.0.0.1, ansible_port: 1}
+"""
+
+
+def test_a_fleet_of_which_nobody_answers_has_a_report(tmp_path):
+    (tmp_path / "hosts.yml").write_text(GONE)
+    status, output, report = preflight(str(tmp_path / "hosts.yml"), tmp_path / "report.json")
+    assert status == 2, output
+    assert "PREFLIGHT for qwen3_5_27b_v0: 2 hosts, 0 ready, 2 not checked" in output
+    assert report["worst"] == "not checked"
+    assert report["hosts"]["gone-1"]["reason"].startswith("unreachable: ")
+    assert output.index("fatal: [gone-2]: FAILED!") < output.index("PREFLIGHT for"), "the report must come last"
+
+
+def test_warnings_fail_a_run_only_where_that_is_asked_for(request, tmp_path):
+    inventory = request.config.getoption("ansible_inventory")
+    fleet("break", "a3-1", "no-hccn-conf")
+    status, output, report = preflight(inventory, tmp_path / "report.json")
+    assert (status, report["worst"], report["hosts"]["a3-1"]["worst"]) == (0, "warning", "warning"), output
+    status, output = playbook(inventory, "playbooks/preflight.yml", "-e", "npu_preflight_fail_on=warning")
+    assert status == 2, output
+    assert "a3-1 has 1 warning: NET-002" in output

@@ -92,3 +92,39 @@ def test_a_file_that_cannot_be_written_fails_in_words(shown, tmp_path):
     assert result["failed"]
     assert "folder" in result["msg"]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["folder"]
+
+
+def test_why_a_host_was_not_read_is_told_whatever_it_said_before(shown):
+    about = {"node": NODE, "changed": False}
+    hostvars = {
+        "h1": {**good(FINDING), "about": about},
+        "h2": {**good(), "about": {"unreachable": True, "msg": "Failed to connect to the host via ssh:\n no route"}},
+        "h3": {**good(), "about": {"module_stderr": "sh: 1: /usr/bin/python3: not found", "msg": ""}},
+        "h4": good(),
+    }
+    report = run(hostvars, result_variable="about")["report"]
+    assert report["not_checked"] == ["h2", "h3", "h4"]
+    assert report["hosts"]["h2"]["reason"] == "unreachable: Failed to connect to the host via ssh: no route"
+    assert report["hosts"]["h3"]["reason"] == "reading it failed: sh: 1: /usr/bin/python3: not found"
+    assert report["hosts"]["h1"]["errors"] == 1
+
+
+def test_a_fleet_of_which_nobody_answers_has_a_report(shown):
+    gone = {"about": {"unreachable": True, "msg": "no route"}}
+    result = run({"h1": gone, "h2": gone}, result_variable="about", title="for r")
+    assert "PREFLIGHT for r: 2 hosts, 0 ready, 2 not checked" in shown
+    assert result["report"]["worst"] == "not checked"
+
+
+def test_a_report_may_be_put_together_in_silence(shown):
+    assert run({"h1": good(FINDING)}, show=False)["report"]["errors"] == 1
+    assert shown == []
+
+
+def test_a_report_is_shown_and_written_as_it_was_put_together(shown, tmp_path):
+    report = run({"h1": good(FINDING), "h2": good()}, show=False)["report"]
+    # By now h1 has failed, and Ansible counts it out.
+    result = run({"h1": {}, "h2": {}}, alive=["h2"], report=report, title="for r", junit_path=str(tmp_path / "r.xml"))
+    assert result["report"] == report
+    assert "PREFLIGHT for r: 2 hosts, 1 ready, 1 with errors" in shown
+    assert (tmp_path / "r.xml").read_text().count("<failure") == 1

@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from ansible_collections.ascend.fleet.plugins.module_utils import _compatibility
+from ansible_collections.ascend.fleet.plugins.module_utils._version_info import parse_version_info
 
 TABLE = yaml.safe_load((Path(__file__).resolve().parents[4] / "plugins/plugin_utils/compatibility.yml").read_text())
 
@@ -53,6 +56,9 @@ def test_driver_level(cann: str, driver: str, level: str) -> None:
         ("0.19.1rc1", "8.5.1"),
         ("0.22.1rc1", "9.0.0"),
         ("0.23.0", "9.1.0"),
+        ("v0.23.0", "9.1.0"),
+        ("0.23.0rc1", "9.0.1"),
+        ("0.23.0rc1.dev7+g0", "9.0.1"),
         ("0.24.0", None),
         ("0.9.1", None),
         ("main", None),
@@ -73,3 +79,58 @@ def test_no_driver_has_two_levels_by_mistake() -> None:
         for entry in row["incompatible"]:
             good = [*row["paired"], *row["compatible"]]
             assert not any(_compatibility.in_entry(str(g.get("series") or g.get("from")), entry) for g in good)
+
+
+def test_every_row_says_where_it_is_from_and_when_that_was_read() -> None:
+    for row in [*TABLE["cann_driver"], *TABLE["vllm_ascend_cann"]]:
+        assert len(row["source"]) > 10, row
+        assert datetime.date.fromisoformat(row["date"]) >= datetime.date(2026, 1, 1)
+
+
+# -- advice of the host's own files ---------------------------------------------------------------------------------
+
+FILES = Path(__file__).resolve().parents[2] / "fixtures" / "npu_smi" / "files"
+
+
+def info(name: str) -> dict[str, Any]:
+    return parse_version_info((FILES / (name + ".txt")).read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("driver", "firmware", "cann", "pairs"),
+    [
+        ("driver-version-info-23.0.7", "firmware-version-info-7.1.0.11.220", [], []),  # one package version
+        ("driver-version-info-24.1.rc1", "firmware-version-info-7.1.0.11.220", [], ["firmware_driver"]),
+        ("driver-version-info-25.3.rc1-two-fw-ranges", None, ["8.5.0-aarch64"], []),  # C25 lists C23
+        ("driver-version-info-23.0.7", None, ["8.5.0-aarch64"], []),  # C25 lists C15
+        ("driver-version-info-24.1.rc1", None, ["8.2.RC1"], []),
+        (None, "firmware-version-info-7.1.0.11.220", ["8.5.0-aarch64"], []),
+        (None, None, [], []),
+    ],
+)
+def test_advice(driver: Any, firmware: Any, cann: list[str], pairs: list[str]) -> None:
+    versions = {
+        "driver": info(driver) if driver else None,
+        "firmware": info(firmware) if firmware else None,
+        "cann": [info("ascend-toolkit-install-info-" + c) for c in cann],
+    }
+    assert [a["pair"] for a in _compatibility.advice(versions)] == pairs
+
+
+def test_advice_names_both_and_what_is_listed() -> None:
+    versions = {
+        "driver": {"version": "21.0.2", "innerversion": "V100R001C09B100", "compatible_version": ["V100R001C08"]},
+        "cann": [info("ascend-toolkit-install-info-8.5.0-aarch64")],
+    }
+    (found,) = _compatibility.advice(versions)
+    assert "V100R001C09" in found["found"]
+    assert "CANN 8.5.0 (V100R001C25)" in found["found"]
+    assert found["needed"] == "a driver of V100R001C15, V100R001C18, V100R001C19, V100R001C20, V100R001C21, V100R001C23"
+
+
+@pytest.mark.parametrize(
+    ("text", "series"),
+    [("V100R001C15SPC012B220", "V100R001C15"), ("v100r001c15", "V100R001C15"), ("25.2.0", None), (None, None)],
+)
+def test_inner_series(text: Any, series: Any) -> None:
+    assert _compatibility.inner_series(text) == series

@@ -340,6 +340,34 @@ PROVOKED: list[tuple[str, Callable[[Node], None], str, set[str]]] = [
         set(),
     ),
     ("DRV-015", put("versions firmware package_version", "24.1.rc2"), "24.1.rc2", set()),
+    (
+        "DRV-016",
+        both(
+            put("versions firmware package_version", "25.2.0"),
+            put("versions firmware compatible_version_drv", [["25.0.rc1", "25.0.rc1."]]),
+            put("versions driver package_version", "25.2.1"),
+        ),
+        "driver 25.2.1, which firmware 25.2.0 does not list",
+        set(),
+    ),
+    (
+        "CANN-004",
+        both(
+            put("versions driver innerversion", "V100R001C13SPC012B220"),
+            put(
+                "versions cann",
+                [
+                    {
+                        "version": "8.5.0",
+                        "innerversion": "V100R001C25SPC001B212",
+                        "compatible_version": ["V100R001C15", "V100R001C23"],
+                    }
+                ],
+            ),
+        ),
+        "neither of which lists the other",
+        set(),
+    ),
     ("DEV-001", put("pci", []), "19e5", set()),
     ("DEV-002", put("pci * id", "19e5:d803"), "19e5:d803", set()),
     ("DEV-003", drop("pci", 5), "7 functions", set()),
@@ -536,6 +564,15 @@ SILENT: list[tuple[str, Callable[[Node], None]]] = [
     ("an image that is loaded already", both(
         put("docker root_free_bytes", 50 * _findings.GIB), put("disk 0 free_bytes", 90 * _findings.GIB),
         put("docker images", [{"id": "sha256:" + "1" * 64, "tags": ["vllm-ascend:r-a2"]}]))),
+    ("a driver that the firmware lists", both(
+        put("versions firmware compatible_version_drv", [["24.1.rc3", "24.1.rc3."], ["25.2.0", "25.2.0."]]),
+        put("versions firmware package_version", None))),
+    ("a firmware of the driver's own version that lists older ones only",
+        put("versions firmware compatible_version_drv", [["23.0.rc3", "23.0.rc3."]])),
+    ("a host's CANN that lists the driver", both(
+        put("versions driver innerversion", "V100R001C23SPC002B212"),
+        put("versions cann", [{"version": "8.5.0", "innerversion": "V100R001C25SPC001B212",
+                               "compatible_version": ["V100R001C21", "V100R001C23"]}]))),
     ("the log level's line", put("npu_smi warnings", ["DrvMngGetConsoleLogLevel failed. (ret=4)"])),
     ("ports that are reserved", both(
         put(SYSCTL + "net.ipv4.ip_local_port_range", "1024 65535"),

@@ -84,3 +84,8 @@ def test_removed_variables_say_what_to_do(monkeypatch):
     monkeypatch.setitem(_fleet.REMOVED_VARIABLES, "vllm_serve_old", "use vllm_serve_new")
     (mistake,) = check(groups(atlas_a2=["h1"]), {"h1": dict(GOOD, vllm_serve_old=1)})
     assert mistake.fix == "use vllm_serve_new"
+
+
+def test_what_a_role_left_behind_is_no_mistake():
+    own = {"npu_generation": "a2", "fleet_release": "r", "npu_preflight_node": {}, "npu_preflight_findings": []}
+    assert check(groups(npu_hosts=["h1"], atlas_a2=["h1"]), {"h1": own}) == []

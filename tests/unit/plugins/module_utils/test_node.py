@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 import os
 import stat
+import time
 from pathlib import Path
 from typing import Any, Optional
 
 import pytest
-from ansible_collections.ascend.fleet.plugins.module_utils import _node, _npu_smi
+from ansible_collections.ascend.fleet.plugins.module_utils import _command, _findings, _node, _npu_smi
 from ansible_collections.ascend.fleet.plugins.module_utils._command import Completed
 
 FIXTURES = Path(__file__).resolve().parents[2] / "fixtures" / "npu_smi"
@@ -120,8 +121,16 @@ def a2(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Machine:
     toolkit = (FIXTURES / "files/ascend-toolkit-install-info-8.5.0-aarch64.txt").read_text(encoding="utf-8")
     machine.file("/usr/local/Ascend/cann-8.5.0/aarch64-linux/ascend_toolkit_install.info", toolkit)
     machine.link("/usr/local/Ascend/cann", "cann-8.5.0")
-    machine.file("/proc/meminfo", "MemTotal:       1024 kB\nMemAvailable:    512 kB\nHugePages_Total:   0\n")
+    machine.file(
+        "/proc/meminfo",
+        "MemTotal:       1024 kB\nMemAvailable:    512 kB\n"
+        "HugePages_Total:      64\nHugePages_Free:       60\nHugepagesize:       2048 kB\n",
+    )
     machine.file("/proc/sys/vm/swappiness", "60\n")
+    machine.file("/proc/sys/kernel/numa_balancing", "1\n")
+    machine.file("/sys/kernel/mm/transparent_hugepage/enabled", "always [madvise] never\n")
+    machine.file("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "performance\n")
+    machine.file("/sys/fs/cgroup/cgroup.controllers", "cpu memory\n")
     machine.file("/proc/sys/net/ipv4/ip_local_port_range", "32768\t60999\n")
 
     real = os.stat
@@ -201,7 +210,11 @@ def test_an_a2_host(a2: Machine) -> None:
     assert node["versions"]["firmware"]["package_version"] == "25.2.0"
     assert [(c["version"], c["architecture"]) for c in node["versions"]["cann"]] == [("8.5.0", "aarch64")]
     assert node["memory"]["total_bytes"] == 1024 * 1024
-    assert node["tuning"]["sysctl"] == {"vm.swappiness": 60, "net.ipv4.ip_local_port_range": "32768 60999"}
+    assert node["tuning"]["sysctl"] == {
+        "kernel.numa_balancing": 1,
+        "vm.swappiness": 60,
+        "net.ipv4.ip_local_port_range": "32768 60999",
+    }
     assert node["hccn"]["present"]
     assert [a["index"] for a in node["hccn"]["addresses"]] == [0, 7]
     assert len(node["hccn"]["links"]) == 8
@@ -215,6 +228,24 @@ def test_an_a2_host(a2: Machine) -> None:
     json.dumps(node)
 
 
+def test_what_tunes_the_host(a2: Machine) -> None:
+    node = _node.collect(a2.host())
+    assert node["memory"]["hugepages"] == {"size_bytes": 2 << 20, "total": 64, "free": 60}
+    assert node["tuning"]["transparent_hugepage"] == "madvise"
+    assert node["tuning"]["sysctl"]["kernel.numa_balancing"] == 1
+    assert node["tuning"]["cpu_governors"] == ["performance"]
+    assert node["tuning"]["cgroup_version"] == "2"
+    assert node["shm"] == {"size_bytes": 1000, "free_bytes": 600}
+
+
+def test_the_physical_id_of_the_mapping_is_taken_where_the_table_has_none() -> None:
+    devices = _npu_smi.parse_info(A2)["devices"][:2]
+    chips = [{"npu_id": n, "chip_id": 0, "logic_id": n, "phy_id": n + 1} for n in range(2)]
+    nodes = [{"index": n} for n in (1, 2)]
+    joined = _node.join_devices(devices, chips=chips, device_nodes=nodes)
+    assert [(d["phy_id"], d["logic_id"], d["index"]) for d in joined] == [(1, 0, 1), (2, 1, 2)]
+
+
 def test_the_holder_of_a_card_is_named(a2: Machine) -> None:
     node = _node.collect(a2.host())
     assert [len(d["holders"]) for d in node["devices"]] == [0, 0, 0, 0, 1, 1, 0, 0]
@@ -225,12 +256,18 @@ def test_the_holder_of_a_card_is_named(a2: Machine) -> None:
         "pid": 1601114,
         "process": "python",
         "image": "pytorch:latest",
+        "runtime": "docker",
         "managed": False,
         "memory_mb": 18429,
         "how": "npu-smi",
     }
     assert (node["devices"][5]["holders"][0]["how"], node["devices"][5]["holders"][0]["name"]) == ("device", "training")
-    assert node["processes"][0]["container"] == {"id": CONTAINER, "name": "training", "image": "pytorch:latest"}
+    assert node["processes"][0]["container"] == {
+        "id": CONTAINER,
+        "name": "training",
+        "image": "pytorch:latest",
+        "runtime": "docker",
+    }
     assert node["processes"][0]["index"] == 4
     assert node["docker"]["containers"][0]["pids"] == [1601114]
 
@@ -278,6 +315,83 @@ def test_an_empty_machine_is_described_without_a_traceback(machine: Machine) -> 
     assert node["versions"] == {"driver": None, "firmware": None, "cann": [], "install_info": None}
     assert node["disk"][0]["free_bytes"] is None
     assert node["systemd"]["state"] is None
+    json.dumps(node)
+
+
+# -- containers of other runtimes -----------------------------------------------------------------------------------
+
+OTHER = "e" * 64
+KUBERNETES = {
+    "annotations": {
+        "io.kubernetes.cri.container-name": "worker",
+        "io.kubernetes.cri.sandbox-name": "train-0",
+        "io.kubernetes.cri.sandbox-namespace": "ml",
+        "io.kubernetes.cri.image-name": "pytorch:2",
+    }
+}
+TASKS = "/run/containerd/io.containerd.runtime.v2.task"
+STORAGE = "/var/lib/containers/storage/overlay-containers/containers.json"
+STORED = [{"id": "f" * 64}, {"id": OTHER, "names": ["train"], "metadata": json.dumps({"image-name": "quay.io/t:1"})}]
+ISULAD = {"CommonConfig": {"Name": "train", "Image": "openeuler:22"}}
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "path", "content", "words", "fix"),
+    [
+        (
+            "0::/kubepods.slice/kubepods-pod1.slice/cri-containerd-%s.scope",
+            TASKS + "/k8s.io/%s/config.json" % OTHER,
+            KUBERNETES,
+            "containerd container `ml/train-0/worker` (image pytorch:2)",
+            "kubectl -n ml delete pod train-0",
+        ),
+        (
+            "11:devices:/system.slice/containerd.service/kubepods-burstable-pod1.slice:cri-containerd:%s",
+            None,
+            None,
+            "containerd container `eeeeeeeeeeee`",
+            "crictl stop eeeeeeeeeeee",
+        ),
+        ("12:pids:/kubepods/burstable/pod1/%s", None, None, "containerd container `eeeeeeeeeeee`", "crictl stop e"),
+        (
+            "0::/system.slice/nerdctl-%s.scope",
+            TASKS + "/default/%s/config.json" % OTHER,
+            {"annotations": {"nerdctl/name": "train"}},
+            "nerdctl container `train`",
+            "nerdctl stop train",
+        ),
+        (
+            "0::/machine.slice/libpod-%s.scope/container",
+            STORAGE,
+            STORED,
+            "podman container `train` (image quay.io/t:1)",
+            "podman stop train",
+        ),
+        ("0::/machine.slice/libpod-%s.scope", STORAGE, "garbage", "podman container `eeeeeeeeeeee`", "podman stop e"),
+        ("0::/kubepods.slice/crio-%s.scope", STORAGE, STORED, "cri-o container `train`", "crictl stop train"),
+        (
+            "4:memory:/isulad/%s",
+            "/var/lib/isulad/engines/lcr/%s/config.v2.json" % OTHER,
+            ISULAD,
+            "isulad container `train` (image openeuler:22)",
+            "isula stop train",
+        ),
+        ("0::/something/%s", None, None, "container `eeeeeeeeeeee`", "stop eeeeeeeeeeee"),
+    ],
+)
+def test_the_container_of_another_runtime_is_named(
+    a2: Machine, cgroup: str, path: Any, content: Any, words: str, fix: str
+) -> None:
+    a2.file("/proc/4321/cgroup", cgroup % OTHER + "\n")
+    a2.file("/proc/4321/comm", "python\n")
+    a2.link("/proc/4321/fd/9", "/dev/davinci2")
+    if path:
+        a2.file(path, content if isinstance(content, str) else json.dumps(content))
+    node = _node.collect(a2.host())
+    (found,) = [f for f in _findings.findings(node, {}, generation="a2") if "davinci2, held" in f["found"]]
+    assert found["id"] == "NPU-011"
+    assert "held by " + words in found["found"]
+    assert fix in found["fix"]
     json.dumps(node)
 
 
@@ -375,6 +489,8 @@ def test_a_subset_asks_for_nothing_else(a2: Machine) -> None:
 @pytest.mark.parametrize(
     ("wanted", "expected"),
     [
+        (["min"], set()),
+        (["min", "disk"], {"disk"}),
         (["all"], set(_node.SUBSETS)),
         ([], set(_node.SUBSETS)),
         (["!board"], set(_node.SUBSETS) - {"board"}),
@@ -384,6 +500,53 @@ def test_a_subset_asks_for_nothing_else(a2: Machine) -> None:
 )
 def test_subsets(wanted: list[str], expected: set[str]) -> None:
     assert _node.subsets(wanted) == expected
+
+
+HANGS = {
+    "npu-smi": "NPU-003",
+    "docker": "DKR-002",
+    "hccn_tool": "SYS-016",
+    "lspci": "SYS-016",
+    "systemctl": "SYS-005",
+    "df": "DSK-006",
+}
+
+
+@pytest.mark.parametrize("name", HANGS)
+def test_a_hung_command_of_any_kind_is_a_finding_not_a_hang(a2: Machine, name: str) -> None:
+    """The command really hangs, with a child of its own, and both refuse to end."""
+    hung = a2.root / "hung"
+    hung.write_text("#!/bin/sh\ntrap '' TERM INT\nsleep 600 &\nsleep 600\n", encoding="utf-8")
+    hung.chmod(0o755)
+
+    def run(argv: Any, **more: Any) -> Completed:
+        if os.path.basename(argv[0]) == name:
+            return _command.run([str(hung), *argv[1:]], timeout=more["timeout"])
+        return a2.run(argv, **more)
+
+    began = time.monotonic()
+    node = _node.collect(_node.Host(root=str(a2.root), run=run, timeout=0.4))
+    assert time.monotonic() - began < 60
+    found = _findings.findings(node, {}, generation="a2", required_bytes={"/var/lib/ascend-fleet": 1})
+    assert HANGS[name] in {f["id"] for f in found}
+    if HANGS[name] == "SYS-016":
+        assert any("did not end within its deadline" in f["found"] for f in found if f["id"] == "SYS-016")
+    # What the others say is there all the same.
+    assert node["versions"]["driver"]["version"] == "25.2.0"
+    assert bool(node["devices"]) is (name != "npu-smi")
+    assert bool(node["docker"]["containers"]) is (name != "docker")
+
+
+def test_the_shipped_deadline_reaches_every_command(a2: Machine) -> None:
+    deadlines = []
+
+    def run(argv: Any, **more: Any) -> Completed:
+        deadlines.append(more["timeout"])
+        return a2.run(argv, **more)
+
+    _node.collect(_node.Host(root=str(a2.root), run=run, timeout=7))
+    assert len(deadlines) > 20
+    assert all(0 < d <= 7 for d in deadlines)
 
 
 # -- joins ----------------------------------------------------------------------------------------------------------
@@ -430,7 +593,7 @@ def test_owner_of_cgroup(text: str, expected: tuple[Any, Any]) -> None:
 def test_a_process_of_an_unknown_container_is_named_by_its_id() -> None:
     facts = {"name": "python", "container_id": "e" * 64, "unit": None, "device_nodes": [], "sockets": []}
     found = _node.describe_process(5, "", facts, {})
-    assert found["container"] == {"id": "e" * 64, "name": "e" * 12, "image": None}
+    assert found["container"] == {"id": "e" * 64, "name": "e" * 12, "image": None, "runtime": None}
     assert (found["name"], found["managed"]) == ("python", False)
 
 
