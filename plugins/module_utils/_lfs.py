@@ -381,6 +381,11 @@ def remembered_commit(state: State, key: str, revision: str) -> Optional[str]:
     return None
 
 
+def content_id(files: Mapping[str, str]) -> str:
+    """Return what identifies files (path: oid) together: equal exactly when every name and every byte is."""
+    return hashlib.sha256(json.dumps(sorted(files.items())).encode("utf-8")).hexdigest()
+
+
 def listing(files: Mapping[str, tuple[str, int]]) -> str:
     """Return files (path: oid, size) as the text of a diff."""
     return "".join("%s %d %s\n" % (oid, size, path) for path, (oid, size) in sorted(files.items()))

@@ -179,6 +179,11 @@ moved_from:
   returned: when it moved
   type: str
   sample: 1d2c3b4a5968778695a4b3c2d1e0f00112233445
+content:
+  description: Identifies the files together. It changes exactly when a name or a byte of them does.
+  returned: when the files are known
+  type: str
+  sample: 0b7d3c9d8d1c6f1e6a3b0e7d2c6a5f4e3d2c1b0a99887766554433221100ffee
 dest:
   description: The folder of the files.
   returned: always
@@ -316,6 +321,8 @@ def result_of(request: _lfs_repository.Request, outcome: _lfs_repository.Outcome
             "after": _lfs.listing(outcome.after),
         },
     }
+    if outcome.files:
+        result["content"] = _lfs.content_id({w.path: w.oid for w in outcome.files})
     if outcome.commit:
         result["commit"] = outcome.commit
     if outcome.moved_from:
