@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
-FLEET = "test"
+FLEET = os.environ.get("ASCEND_SIM_TEST_FLEET", "test")
 
 
 def fleet(*words: str) -> str:

@@ -30,6 +30,12 @@ options:
     description: The folder of the weights on the host.
     type: str
     required: true
+  weights_content:
+    description: >-
+      What identifies the files in that folder, as M(ascend.fleet.lfs_artifact) returns it in RV(ignore:content). Units
+      whose engine has read others are restarted. Empty when it is not known.
+    type: str
+    default: ''
   profile:
     description: Whether containers get no more than they need, or the command is the guide's own.
     type: str
@@ -125,11 +131,13 @@ def vllm_replicas(
     first_port: Optional[int] = None,
     docker_options: Optional[Sequence[str]] = None,
     stop_seconds: int = 60,
+    weights_content: str = "",
 ) -> dict[str, Any]:
     """The filter ``ascend.fleet.vllm_replicas``."""
     settings = _vllm.Settings(
         image=to_native_types(image) or "",
         weights=to_native_types(weights) or "",
+        weights_content=to_native_types(weights_content) or "",
         profile=to_native_types(profile),
         data_root=to_native_types(data_root) or None,
         media_path=to_native_types(media_path) or None,

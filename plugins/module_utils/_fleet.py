@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 #: Fleet-wide variables and what each may be.
 FLEET_VARIABLES = {
     "artifact_origin": "the base URL of a mirror",
+    "fleet_bundle": "the folder of a bundle on the controller",
     "fleet_profile": "least_privilege or guide",
     "fleet_release": "the name of a release",
     "npu_generation": "a2 or a3",

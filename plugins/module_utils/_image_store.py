@@ -236,12 +236,12 @@ def read_so_far(path: str, root: str = "/proc") -> int:
 def is_quickly_read(wanted: Wanted) -> bool:
     """Whether comparing the archive takes no decompressing of it."""
     try:
+        if _recall(wanted) is not None:
+            return True  # not even opened
         with open(wanted.path, "rb") as handle:
-            if _image_archive.compression_of(handle.read(8)) == "none":
-                return True
-    except OSError:
+            return bool(_image_archive.compression_of(handle.read(8)) == "none")
+    except (OSError, ImageError):
         return True  # the error is quick
-    return _recall(wanted) is not None
 
 
 def _read(wanted: Wanted, *, check: bool) -> tuple[list[ArchivedImage], bool]:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, ascend.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bring named files of a git-lfs repository into a folder: with the host's own git and git-lfs, resumable, once."""
+"""Bring named files of a git-lfs repository into a folder: from a mirror's store or by git-lfs, resumable, once."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Callable, Iterable, Mapping, Optional, Sequence
+from typing import Callable, Iterable, Mapping, Optional, Sequence, TypeVar
 from urllib.parse import urlsplit
 
-from ansible_collections.ascend.fleet.plugins.module_utils import _command, _lfs, _progress
+from ansible_collections.ascend.fleet.plugins.module_utils import _command, _lfs, _lfs_store, _progress
 from ansible_collections.ascend.fleet.plugins.module_utils._lfs import ArtifactError, Record, State, Wanted
 
 _CHUNK = 8 * 1024 * 1024
 #: What git needs itself: trees, small files, its temporary packs.
 _GIT_ROOM = 64 * 1000 * 1000
 _METADATA_SECONDS = 600.0
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,9 @@ class Request:
     lock_timeout: float = 600.0
     retries: int = 5
     progress: Optional[str] = None
+    sources: tuple[str, ...] = ()
+    ask_origin: bool = True
+    store: Optional[str] = None
 
 
 @dataclass
@@ -58,6 +62,8 @@ class Outcome:
     settled: bool = False
     commit: Optional[str] = None
     moved_from: Optional[str] = None
+    source: Optional[str] = None
+    missing: list[Wanted] = field(default_factory=list)
     files: list[Wanted] = field(default_factory=list)
     missing_bytes: int = 0
     downloaded_bytes: int = 0
@@ -85,6 +91,7 @@ class Repository:
         self._damaged: set[str] = set()
         self._progress = _progress.Progress(request.progress)
         self._hashed = 0
+        self._streamed: set[str] = set()  # hashed as they arrived
 
     # --- the two ways to run ----------------------------------------------------------------------------------------
 
@@ -103,24 +110,36 @@ class Repository:
         """Say only whether everything is in place and remembered: a few reads of the file system."""
         if not self.request.rehash:
             self._all_recorded(self._load_state())
+            self.outcome.settled = self.outcome.settled and self._is_published()
         return self.outcome
 
     def foresee(self, scratch: str) -> Outcome:
         """Say what ``ensure`` would do, writing to ``scratch`` only."""
         state = self._load_state()
         if self._all_recorded(state):
-            return self.outcome
-        if _which("git") is None:
-            self.outcome.changed, self.outcome.known = True, False
-            self.outcome.notes.append("git is not installed yet, so what would be downloaded cannot be told")
+            self.outcome.changed = not self._is_published()
             return self.outcome
         real, self.git_dir = self.git_dir, os.path.join(scratch, "repository")
         self.own_dir = os.path.join(self.git_dir, "ascend-fleet")
+        os.makedirs(self.own_dir, exist_ok=True)
         try:
-            wanted = self._resolve(state)
+            for store in self._stores():
+                try:
+                    wanted = self._resolve_from(store, state)
+                    break
+                except _lfs_store.StoreError as exc:
+                    self._note(store, exc)
+            else:
+                if not self.request.ask_origin:
+                    raise self._no_source()
+                if _which("git") is None:
+                    self.outcome.changed, self.outcome.known = True, False
+                    self.outcome.notes.append("git is not installed yet, so what would be downloaded cannot be told")
+                    return self.outcome
+                wanted = self._resolve(state)
         finally:
             self._drop_secrets()
-        self.git_dir = real
+            self.git_dir = real
         absent = self._absent(state, wanted)
         self._measure(state, wanted, absent)
         # Here too: a disk that is too small is better known before than after.
@@ -130,18 +149,43 @@ class Repository:
     def _ensure(self) -> Outcome:
         state = self._load_state()
         if not self.request.rehash and self._all_recorded(state):
+            self.outcome.changed = self._publish()
             return self.outcome
+        for store in self._stores():
+            try:
+                wanted = self._resolve_from(store, state)
+                absent = self._foretell(state, wanted)
+                self._bring_from(store, absent, state)
+                self.outcome.source = store.name
+                return self._conclude(state, wanted, absent)
+            except _lfs_store.StoreError as exc:
+                self._note(store, exc)
+        if not self.request.ask_origin:
+            raise self._no_source()
         if _which("git") is None or _which("git-lfs") is None:
             raise ArtifactError(
-                "found no %s on this host; needed are git and git-lfs. Install the packages git and git-lfs."
-                % " and no ".join(name for name in ("git", "git-lfs") if _which(name) is None)
+                "found no %s on this host; needed are git and git-lfs. Install the packages git and git-lfs.%s"
+                % (
+                    " and no ".join(name for name in ("git", "git-lfs") if _which(name) is None),
+                    "".join(" " + note for note in self.outcome.notes),
+                )
             )
         wanted = self._resolve(state)
+        absent = self._foretell(state, wanted)
+        self._bring_plain([w for w in absent if not w.lfs], state)
+        self._bring_objects([w for w in absent if w.lfs], state)
+        self.outcome.source = self.request.repository
+        return self._conclude(state, wanted, absent)
+
+    def _foretell(self, state: State, wanted: Sequence[Wanted]) -> list[Wanted]:
+        """Say what has to come, and refuse when it does not fit."""
         absent = self._absent(state, wanted)
         self._measure(state, wanted, absent)
         self._check_disk(absent)
-        self._bring_plain([w for w in absent if not w.lfs], state)
-        self._bring_objects([w for w in absent if w.lfs], state)
+        return absent
+
+    def _conclude(self, state: State, wanted: Sequence[Wanted], absent: Sequence[Wanted]) -> Outcome:
+        """Everything is in place: remember it, and hand it on."""
         for key, other in list(state.requests.items()):
             if other["revision"] == self.request.revision and other["commit"] != self.outcome.commit:
                 del state.requests[key]  # of before the revision moved
@@ -152,8 +196,150 @@ class Repository:
         }
         self._save_state(state)
         shutil.rmtree(os.path.join(self.own_dir, "staging"), ignore_errors=True)
-        self.outcome.changed = bool(absent)
+        published = self._publish()
+        self.outcome.changed = bool(absent) or published
         return self.outcome
+
+    # --- stores: a mirror's, a bundle's, our own --------------------------------------------------------------------
+
+    def _stores(self) -> list[_lfs_store.FolderStore | _lfs_store.HttpStore]:
+        return [_lfs_store.open_store(source, self.request.ca_path) for source in self.request.sources]
+
+    def _note(self, store: _lfs_store.FolderStore | _lfs_store.HttpStore, exc: Exception) -> None:
+        self.outcome.notes.append("%s was passed over: %s" % (store.name, exc))
+
+    def _no_source(self) -> ArtifactError:
+        said = "; ".join(note for note in self.outcome.notes if " was passed over: " in note)
+        return ArtifactError(
+            "no source gives %s at %s, and its origin is not to be asked. %s. Make the bundle or the mirror anew for "
+            "this release." % (self.request.repository, self.request.revision, said or "No source is named")
+        )
+
+    def _resolve_from(self, store: _lfs_store.FolderStore | _lfs_store.HttpStore, state: State) -> list[Wanted]:
+        """Learn commit and files from a store's manifest; small files come at once, as the origin's would."""
+        text = self._again(lambda: store.manifest(self._key))
+        manifest = _lfs.parse_manifest(text)
+        if manifest is None or not manifest.files:
+            raise _lfs_store.StoreError("its manifest cannot be read")
+        remembered = _lfs.remembered_commit(state, self._key, self.request.revision)
+        if remembered is None and _lfs.is_commit(self.request.revision):
+            remembered = self.request.revision
+        elif self.request.refresh and not _lfs.is_commit(self.request.revision):
+            self.outcome.moved_from = remembered if remembered != manifest.commit else None
+            remembered = None
+        if remembered not in (None, manifest.commit):
+            raise _lfs_store.StoreError(
+                "it holds commit %s, this host is at %s (refresh follows it)" % (manifest.commit[:12], remembered)
+            )
+        self.outcome.commit = manifest.commit
+        wanted = list(manifest.files)
+        shutil.rmtree(self._staging, ignore_errors=True)
+        for w in wanted:
+            if not w.lfs:
+                name = os.path.join(self._staging, *w.path.split("/"))
+                os.makedirs(os.path.dirname(name), exist_ok=True)
+                self._bring_one(store, w, name)
+        try:
+            self._check_checksums(wanted)
+            if self.request.layout == "model":
+                self._check_model(wanted)
+        except ArtifactError as exc:
+            raise _lfs_store.StoreError(str(exc)) from exc
+        self.outcome.files = wanted
+        return wanted
+
+    def _bring_from(
+        self,
+        store: _lfs_store.FolderStore | _lfs_store.HttpStore,
+        absent: Sequence[Wanted],
+        state: State,
+    ) -> None:
+        self._bring_plain([w for w in absent if not w.lfs], state)
+        large = [w for w in absent if w.lfs]
+        needed = self._take_stored(large, state)
+        if not needed:
+            return
+        sizes = {oid: w.size for oid, w in needed.items()}
+        kept = self._rescue(sizes)
+        self.outcome.resumed_bytes = kept
+        incomplete = os.path.join(self.dest, ".git", "lfs", "incomplete")
+
+        def bring(w: Wanted) -> None:
+            # Under the name from which git-lfs would go on, should the origin have to bring the rest.
+            part = os.path.join(incomplete, w.oid + ".part")
+            if _size(self._object(w.oid)) != w.size:
+                self._bring_one(store, w, part)
+                os.makedirs(os.path.dirname(self._object(w.oid)), exist_ok=True)
+                os.replace(part, self._object(w.oid))
+                self._streamed.add(w.oid)
+
+        with (
+            self._progress.watching("download", lambda: self._arrived(sizes), sum(sizes.values())),
+            ThreadPoolExecutor(max_workers=max(1, min(4, os.cpu_count() or 1))) as pool,
+        ):
+            waiting = [pool.submit(bring, w) for w in needed.values()]
+            errors = [future.exception() for future in waiting]
+        arrived = [oid for oid, size in sizes.items() if _size(self._object(oid)) == size]
+        bad = self._verify_and_place(arrived, large, state)
+        self.outcome.downloaded_bytes += max(0, sum(sizes[oid] for oid in arrived) - kept)
+        for error in errors:
+            if error is not None:
+                raise error
+        if bad:
+            raise _lfs_store.StoreError("%d of its objects have another content" % len(bad))
+        self._rescue({})
+
+    def _bring_one(self, store: _lfs_store.FolderStore | _lfs_store.HttpStore, w: Wanted, part: str) -> None:
+        begun = bool(_size(part))
+        try:
+            self._again(lambda: store.bring(w.oid, w.size, part), lambda: _size(part) or 0)
+        except _lfs_store.StoreUnreachable:
+            raise
+        except _lfs_store.StoreError:
+            if not begun or os.path.exists(part):
+                raise
+            # What was there before may have been wrong: once more, from nothing.
+            self._again(lambda: store.bring(w.oid, w.size, part), lambda: _size(part) or 0)
+
+    def _again(self, work: Callable[[], _T], measure: Callable[[], int] = lambda: 0) -> _T:
+        """Do something with a store that may not answer; what does not get any further is given up."""
+        attempt, most = 0, -1
+        while True:
+            try:
+                return work()
+            except _lfs_store.StoreUnreachable:
+                have = measure()
+                attempt = 1 if have > most >= 0 else attempt + 1
+                most = max(most, have)
+                # A mirror that is down must not hold up those who can go to the origin: fewer tries than there.
+                if attempt >= min(3, self.request.retries) or time.monotonic() > self._deadline:
+                    raise
+                self._sleep(min(10, 2**attempt))
+
+    def _manifest(self) -> str:
+        text: str = _lfs.dump_manifest(
+            _lfs.Manifest(
+                _lfs.repository_name(self.request.repository),
+                self.request.revision,
+                str(self.outcome.commit),
+                tuple(sorted(self.outcome.files, key=lambda w: w.path)),
+            )
+        )
+        return text
+
+    def _is_published(self) -> bool:
+        if self.request.store is None:
+            return True
+        objects = [(w.oid, w.size) for w in self.outcome.files]
+        return _lfs_store.is_published(self.request.store, self._key, self._manifest(), objects)
+
+    def _publish(self) -> bool:
+        """Put what is here into the store; say whether it was not there."""
+        if self.request.store is None or self._is_published():
+            return False
+        objects = [(w.oid, w.size, self._file(w.path)) for w in self.outcome.files]
+        _lfs_store.publish(self.request.store, self._key, self._manifest(), objects)
+        return True
 
     # --- what is remembered -----------------------------------------------------------------------------------------
 
@@ -525,6 +711,7 @@ class Repository:
 
     def _measure(self, state: State, wanted: Sequence[Wanted], absent: Sequence[Wanted]) -> None:
         self.outcome.changed = bool(absent)
+        self.outcome.missing = list(absent)
         self.outcome.after = {w.path: (w.oid, w.size) for w in wanted}
         self.outcome.before = {w.path: (w.oid, w.size) for w in wanted if w not in absent}
         for w in absent:
@@ -568,6 +755,14 @@ class Repository:
             self._save_state(state)
 
     def _bring_objects(self, absent: Sequence[Wanted], state: State) -> None:
+        needed = self._take_stored(absent, state)
+        if not needed:
+            return
+        entries = [_lfs.TreeEntry(w.path, "100644", w.blob) for w in needed.values()]
+        self._fetch_objects(entries, needed, absent, state)
+
+    def _take_stored(self, absent: Sequence[Wanted], state: State) -> dict[str, Wanted]:
+        """Put in place what git-lfs' own folder has already; return what has to come, by hash."""
         needed: dict[str, Wanted] = {}
         stored = [w for w in absent if _size(self._object(w.oid)) == w.size]
         good = dict(zip([w.oid for w in stored], self._hashes([self._object(w.oid) for w in stored])))
@@ -580,9 +775,15 @@ class Repository:
                 needed[w.oid] = w
         if good:
             self._save_state(state)
-        if not needed:
-            return
-        entries = [_lfs.TreeEntry(w.path, "100644", w.blob) for w in needed.values()]
+        return needed
+
+    def _fetch_objects(
+        self,
+        entries: Sequence[_lfs.TreeEntry],
+        needed: Mapping[str, Wanted],
+        absent: Sequence[Wanted],
+        state: State,
+    ) -> None:
         identity = {
             "GIT_%s_%s" % (who, what): "ascend-fleet" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
         }
@@ -712,8 +913,10 @@ class Repository:
             )
         ]
         bad = []
-        for oid, found in zip(fresh, self._hashes([self._object(oid) for oid in fresh])):
-            if found != oid:
+        unsure = [oid for oid in fresh if oid not in self._streamed]
+        hashes = dict(zip(unsure, self._hashes([self._object(oid) for oid in unsure])))
+        for oid in fresh:
+            if hashes.get(oid, oid) != oid:
                 _remove(self._object(oid))
                 bad.append(oid)
                 continue

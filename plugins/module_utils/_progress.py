@@ -86,15 +86,25 @@ def parse(text: str) -> Optional[Snapshot]:
         return None
 
 
-def describe(snapshot: Snapshot, first: Optional[Snapshot] = None) -> str:
-    """Say stage, percent, rate and time left; the rate is the one since ``first``, of the same stage."""
+#: So long without a byte is no pause of a line any more.
+STALL_SECONDS = 20.0
+
+
+def describe(snapshot: Snapshot, first: Optional[Snapshot] = None, moved: Optional[Snapshot] = None) -> str:
+    """Say stage, percent, rate and time left; the rate is the one since ``first``, of the same stage.
+
+    ``moved`` is when it last got further: a transfer that stands still has no rate, but an age.
+    """
     words = [snapshot.stage]
     if snapshot.total:
         words.append("%3d%%" % min(100, 100 * snapshot.done // snapshot.total))
         words.append("%s of %s" % (_bytes(snapshot.done), _bytes(snapshot.total)))
     elif snapshot.done:
         words.append(_bytes(snapshot.done))
-    if first is not None and first.stage == snapshot.stage and snapshot.at - first.at >= 1:
+    if is_stalled(snapshot, moved):
+        assert moved is not None
+        words.append("stalled: no bytes for %s" % duration(snapshot.at - moved.at))
+    elif first is not None and first.stage == snapshot.stage and snapshot.at - first.at >= 1:
         rate = (snapshot.done - first.done) / (snapshot.at - first.at)
         if rate > 0:
             words.append("%s/s" % _bytes(int(rate)))
@@ -103,6 +113,17 @@ def describe(snapshot: Snapshot, first: Optional[Snapshot] = None) -> str:
         else:
             words.append("no bytes for %s" % duration(snapshot.at - first.at))
     return ", ".join(words)
+
+
+def is_stalled(snapshot: Snapshot, moved: Optional[Snapshot]) -> bool:
+    """Whether nothing has come since ``moved`` for too long, though something is still to come."""
+    return (
+        moved is not None
+        and moved.stage == snapshot.stage
+        and snapshot.at - moved.at >= STALL_SECONDS
+        and snapshot.total is not None
+        and snapshot.done < snapshot.total
+    )
 
 
 def duration(seconds: float) -> str:

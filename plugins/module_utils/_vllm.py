@@ -18,6 +18,7 @@ PROFILES = ("least_privilege", "guide")
 CONFIG_DIR = "/etc/ascend-fleet"
 DATA_ROOTS = {"least_privilege": "/var/lib/ascend-fleet", "guide": "/data/ascend-fleet"}
 LABEL_RELEASE = "ascend.fleet.release"
+LABEL_WEIGHTS = "ascend.fleet.weights"
 MARK = "# Managed by ascend.fleet:"
 
 # Only local weights are served, and nothing is reported to anybody.
@@ -186,6 +187,8 @@ class Settings:
 
     image: str
     weights: str
+    #: Identifies what lies in that folder: an engine that has read other weights is not the wanted one.
+    weights_content: str = ""
     profile: str = "least_privilege"
     data_root: Optional[str] = None
     media_path: Optional[str] = None
@@ -302,6 +305,8 @@ def _replica(
         _docker.LABEL_UNIT: name,
         LABEL_RELEASE: str(release["release"]),
     }
+    if settings.weights_content:
+        labels[LABEL_WEIGHTS] = settings.weights_content
     base = _docker_argv(slot, node, serve, settings, container=container, folder=folder, env_path=env_path)
     tail = [settings.image, *command]
     known = [*base, *_label_argv(labels), *tail]

@@ -22,8 +22,10 @@ description:
   - A file exists once on the disk, as the object of C(git-lfs) and the file in the folder are two names of it.
   - Files that are in the folder already, for example copied by hand onto a host without a network, are hashed and
     adopted instead of being downloaded.
+  - What it brought can be handed on. A folder with O(store) set is served to others by any web server that answers
+    range requests, and they take from it with O(sources), by the same hashes, without C(git) or C(git-lfs).
 requirements:
-  - git 2.25 or newer and git-lfs on the host
+  - git 2.25 or newer and git-lfs on the host, where the origin is asked
 options:
   repository:
     description:
@@ -84,6 +86,31 @@ options:
       - User name that goes with the token.
     type: str
     default: oauth2
+  sources:
+    description:
+      - Stores to take the files from, tried in this order before the origin. Each is a URL (V(http) or V(https)) or an
+        absolute path on the host.
+      - One that does not answer, does not have the files, has other ones, or breaks off without getting further is
+        passed over, and what it brought is kept.
+      - A store is asked directly, never through a proxy.
+    type: list
+    elements: str
+    default: []
+  origin_fallback:
+    description:
+      - Ask the origin when no source gives the files.
+    type: bool
+    default: true
+  store:
+    description:
+      - Folder in which to publish the files for others, by their hashes. On the file system of O(dest) they are further
+        names of the same bytes, elsewhere copies.
+    type: path
+  bundle:
+    description:
+      - Store on the controller. What the host lacks is copied from there over the connection, resumable, and neither
+        O(sources) nor the origin is asked.
+    type: str
   refresh:
     description:
       - Ask the origin what O(revision) is now, and follow it when it has moved.
@@ -179,6 +206,38 @@ moved_from:
   returned: when it moved
   type: str
   sample: 1d2c3b4a5968778695a4b3c2d1e0f00112233445
+content:
+  description: Identifies the files together. It changes exactly when a name or a byte of them does.
+  returned: when the files are known
+  type: str
+  sample: 0b7d3c9d8d1c6f1e6a3b0e7d2c6a5f4e3d2c1b0a99887766554433221100ffee
+source:
+  description: Who gave the files, a source or the repository.
+  returned: when it was looked for
+  type: str
+  sample: http://mirror.example:8008
+missing:
+  description: The files that were not in place when the run began.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    path:
+      description: Path in the repository.
+      type: str
+      sample: model-00001-of-00011.safetensors
+    oid:
+      description: SHA-256 of the content.
+      type: str
+      sample: 5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef
+    size:
+      description: Bytes.
+      type: int
+      sample: 4995000000
+    lfs:
+      description: Whether the file lies behind a git-lfs pointer.
+      type: bool
+      sample: true
 dest:
   description: The folder of the files.
   returned: always
@@ -260,6 +319,10 @@ ARGUMENTS: dict[str, Any] = {
     "ca_path": {"type": "path"},
     "token_file": {"type": "path", "no_log": False},
     "token_user": {"type": "str", "default": "oauth2", "no_log": False},
+    "sources": {"type": "list", "elements": "str", "default": []},
+    "origin_fallback": {"type": "bool", "default": True},
+    "store": {"type": "path"},
+    "bundle": {"type": "str"},
     "refresh": {"type": "bool", "default": False},
     "rehash": {"type": "bool", "default": False},
     "retries": {"type": "int", "default": 5},
@@ -285,6 +348,9 @@ def request_of(params: dict[str, Any]) -> _lfs_repository.Request:
         ca_path=params["ca_path"],
         token_file=params["token_file"],
         token_user=params["token_user"],
+        sources=tuple(params["sources"]),
+        ask_origin=params["origin_fallback"],
+        store=params["store"],
         refresh=params["refresh"],
         rehash=params["rehash"],
         retries=params["retries"],
@@ -316,8 +382,13 @@ def result_of(request: _lfs_repository.Request, outcome: _lfs_repository.Outcome
             "after": _lfs.listing(outcome.after),
         },
     }
+    if outcome.files:
+        result["content"] = _lfs.content_id({w.path: w.oid for w in outcome.files})
     if outcome.commit:
         result["commit"] = outcome.commit
+    result["missing"] = [{"path": w.path, "oid": w.oid, "size": w.size, "lfs": w.lfs} for w in outcome.missing]
+    if outcome.source:
+        result["source"] = outcome.source
     if outcome.moved_from:
         result["moved_from"] = outcome.moved_from
     result["msg"] = message_of(request, outcome)

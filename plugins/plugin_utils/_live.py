@@ -44,7 +44,8 @@ class Teller:
         self._say = say
         self._now = now
         self._first: Optional[_progress.Snapshot] = None
-        self._news: Optional[tuple[str, int]] = None
+        self._moved: Optional[_progress.Snapshot] = None
+        self._news: Optional[tuple[str, int, bool]] = None
         self._at = 0.0
 
     def tell(self, snapshot: Optional[_progress.Snapshot]) -> None:
@@ -53,12 +54,14 @@ class Teller:
             return
         if self._first is None or self._first.stage != snapshot.stage:
             self._first = snapshot
+        if self._moved is None or (self._moved.stage, self._moved.done) != (snapshot.stage, snapshot.done):
+            self._moved = snapshot
         percent = 100 * snapshot.done // snapshot.total if snapshot.total else 0
-        news = (snapshot.stage, percent // STEP_PERCENT)
+        news = (snapshot.stage, percent // STEP_PERCENT, _progress.is_stalled(snapshot, self._moved))
         if news == self._news and self._now() - self._at < QUIET_SECONDS:
             return
         self._news, self._at = news, self._now()
-        self._say("%s %s" % (self._prefix, _progress.describe(snapshot, self._first)))
+        self._say("%s %s" % (self._prefix, _progress.describe(snapshot, self._first, self._moved)))
 
 
 class LiveAction(ActionBase):  # type: ignore[misc]

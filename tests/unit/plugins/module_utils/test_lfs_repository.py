@@ -408,3 +408,26 @@ def test_bytes_of_ordinary_files_stay_as_the_repository_has_them(origin: Path, t
 def test_request_key_ignores_the_order_of_names_and_the_host() -> None:
     assert _lfs.request_key("m", "main", ["a", "b"], []) == _lfs.request_key("m", "main", ["b", "a"], [])
     assert _lfs.request_key("m", "main", ["a"], []) != _lfs.request_key("m", "main", [], ["a"])
+
+
+def test_a_mirror_s_store_gives_the_same_and_the_origin_the_rest(origin: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    first = ensure(origin, tmp_path / "mirror", layout="model", store=str(store))
+    host = ensure(origin, tmp_path / "host", layout="model", sources=(str(store),), ask_origin=False)
+    assert (host.commit, host.files and [w.path for w in host.files]) == (
+        first.commit,
+        sorted(w.path for w in first.files),
+    )
+    # One object is lost there: what the mirror has comes from it, the lost one from the origin.
+    lost = hashlib.sha256(SHARDS["model-00002-of-00002.safetensors"]).hexdigest()
+    (store / "objects" / lost[:2] / lost[2:4] / lost).unlink()
+    other = ensure(origin, tmp_path / "other", layout="model", sources=(str(store),))
+    assert (tmp_path / "other" / "model-00002-of-00002.safetensors").read_bytes() == SHARDS[
+        "model-00002-of-00002.safetensors"
+    ]
+    assert other.source == request(origin, tmp_path).repository
+    assert [note for note in other.notes if "passed over" in note]
+    kept = hashlib.sha256(SHARDS["model-00001-of-00002.safetensors"]).hexdigest()
+    assert (tmp_path / "other" / "model-00001-of-00002.safetensors").samefile(
+        store / "objects" / kept[:2] / kept[2:4] / kept
+    )

@@ -279,6 +279,7 @@ class TestConfigHash:
         [
             {"image": "sha256:" + "6" * 64},
             {"weights": "/var/lib/ascend-fleet/models/other"},
+            {"weights_content": "ab" * 32},
             {"options": {"max-num-seqs": 64}},
             {"environment": {"HCCL_BUFFSIZE": "2048"}},
             {"first_port": 9000},

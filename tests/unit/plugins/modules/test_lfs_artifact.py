@@ -110,6 +110,7 @@ def test_result(repository: type[FakeRepository], run: Run) -> None:
     assert result["diff"]["after"] == "%s 20000000000 vllm-image/a2.tar\n" % OID
     assert "15.0 GB were downloaded, 5.0 GB resumed" in result["msg"]
     assert result["notes"] == ["it was damaged"]
+    assert result["content"] == _lfs.content_id({WANTED.path: OID}) != _lfs.content_id({WANTED.path: "0" * 64})
 
 
 def test_check_mode_only_foresees(repository: type[FakeRepository], run: Run) -> None:

@@ -43,6 +43,24 @@ def test_a_line_for_every_tenth_and_a_sign_of_life() -> None:
     assert len(said) == 13
 
 
+def test_a_stalled_transfer_is_named_at_once_with_its_age() -> None:
+    said: list[str] = []
+    clock = Clock()
+    teller = _live.Teller("a2-1  Download:", said.append, clock)
+    for second in range(101):
+        clock.now += 1
+        # 5 bytes a second to the 30th second, nothing to the 80th, then on.
+        done = 5 * min(second, 30) + 5 * max(0, second - 80)
+        teller.tell(Snapshot("download", done, 1000, clock.now))
+    stalls = [line for line in said if "stalled" in line]
+    assert stalls == [
+        "a2-1  Download: download,  15%, 150 B of 1.0 kB, stalled: no bytes for 20 s",
+        "a2-1  Download: download,  15%, 150 B of 1.0 kB, stalled: no bytes for 50 s",
+    ]
+    assert "stalled" not in said[-1]
+    assert "B/s" in said[-1]
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

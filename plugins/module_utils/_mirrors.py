@@ -1,0 +1,120 @@
+# Copyright (c) 2026, ascend.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which mirrors a host asks, and what a mirror holds."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any, Mapping, Sequence
+
+from ansible_collections.ascend.fleet.plugins.module_utils import _lfs
+
+#: One of those that web servers may use under SELinux; not among the ports of replicas and gateway.
+DEFAULT_PORT = 8008
+DEFAULT_ROOT = "/var/lib/ascend-fleet/mirror"
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """One host of the group ``artifact_mirrors``."""
+
+    host: str
+    url: str
+    root: str = DEFAULT_ROOT
+
+
+def mirror_of(host: str, variables: Mapping[str, Any]) -> Mirror:
+    """Return the mirror that a host's variables describe."""
+    root = str(variables.get("artifact_mirror_root") or DEFAULT_ROOT).rstrip("/")
+    url = str(variables.get("artifact_mirror_url") or "")
+    if not url:
+        address = str(variables.get("ansible_host") or host)
+        if ":" in address:
+            address = "[%s]" % address
+        url = "http://%s:%s" % (address, variables.get("artifact_mirror_port") or DEFAULT_PORT)
+    return Mirror(host, url.rstrip("/"), root)
+
+
+def store_of(mirror: Mirror) -> str:
+    """Return the folder that a mirror serves."""
+    return os.path.join(mirror.root, "store")
+
+
+def sources(mirrors: Sequence[Mirror], host: str, hosts: Sequence[str]) -> list[str]:
+    """Return where a host asks, in order.
+
+    Hosts are spread over the mirrors: each begins with another one. A host that is a mirror itself takes from its own
+    folder first.
+    """
+    own = [store_of(mirror) for mirror in mirrors if mirror.host == host]
+    others = [mirror.url for mirror in mirrors if mirror.host != host]
+    if others:
+        first = (list(hosts).index(host) if host in hosts else 0) % len(others)
+        others = others[first:] + others[:first]
+    return own + others
+
+
+def earlier(mirrors: Sequence[Mirror], host: str) -> list[str]:
+    """Return where a mirror asks before the origin: those before it in the inventory, which were filled before it."""
+    names = [mirror.host for mirror in mirrors]
+    return [mirror.url for mirror in mirrors[: names.index(host) if host in names else 0]]
+
+
+def requests(
+    releases: Sequence[Mapping[str, Any]],
+    generations: Sequence[str],
+    architectures: Sequence[str],
+    *,
+    root: str,
+    origin: str = "",
+) -> list[dict[str, Any]]:
+    """Return what hosts of these generations and architectures (none named: all) will ask for, each once."""
+    found: dict[str, dict[str, Any]] = {}
+    for release in releases:
+        for image in release.get("images") or []:
+            architecture = str(image.get("architecture") or "any")
+            if image["generation"] not in generations:
+                continue
+            if architectures and architecture not in ("any", *architectures):
+                continue
+            revision = str(image.get("revision") or "main")
+            repository = str(image["repository"])
+            path = str(image["path"])
+            _add(
+                found,
+                {
+                    "name": "image %s" % path.rsplit("/", 1)[-1],
+                    "repository": _lfs.rewrite_origin(repository, origin),
+                    "revision": revision,
+                    "dest": os.path.join(root, "repositories", _lfs.repository_folder(repository, revision)),
+                    "paths": [path],
+                    "exclude": [],
+                    "checksums": {path: str(image["sha256"])} if image.get("sha256") else {},
+                    "layout": "files",
+                },
+            )
+        model = release["model"]
+        revision = str(model.get("revision") or "main")
+        _add(
+            found,
+            {
+                "name": "weights %s" % model["name"],
+                "repository": _lfs.rewrite_origin(str(model["repository"]), origin),
+                "revision": revision,
+                "dest": os.path.join(
+                    root, "models", _lfs.safe_name(str(model["name"])) + _lfs.revision_suffix(revision)
+                ),
+                "paths": list(model.get("include") or ["*"]),
+                "exclude": list(model.get("exclude") or []),
+                "checksums": {},
+                "layout": "model",
+            },
+        )
+    return list(found.values())
+
+
+def _add(found: dict[str, dict[str, Any]], request: dict[str, Any]) -> None:
+    name = _lfs.repository_name(request["repository"])
+    found.setdefault(_lfs.request_key(name, request["revision"], request["paths"], request["exclude"]), request)

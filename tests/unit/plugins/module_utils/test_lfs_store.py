@@ -1,0 +1,367 @@
+# Copyright (c) 2026, ascend.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files from a store over real HTTP: ranges, kills, damage, servers that misbehave."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import re
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Iterator
+
+import pytest
+from ansible_collections.ascend.fleet.plugins.module_utils import _lfs, _lfs_repository, _lfs_store
+from ansible_collections.ascend.fleet.plugins.module_utils._lfs import ArtifactError, Manifest, Wanted
+from ansible_collections.ascend.fleet.plugins.module_utils._lfs_repository import Outcome, Repository, Request
+
+TESTS = Path(__file__).resolve().parents[3]
+# A checkout is made importable by conftest.py; where ansible-test runs, it lies below ansible_collections/.
+PATHS = [str(path) for path in (TESTS, *list(TESTS.parents)[3:4])]
+COMMIT = "c" * 40
+REPOSITORY = "https://nowhere.invalid/A/b.git"
+LARGE = random.Random(1).randbytes(3_000_000)
+SMALL = {"config.json": b"{}", "sub/README.md": b"hello\n"}
+KEY = _lfs.request_key("b", "main", ["*"], [])
+
+
+def oid_of(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def make_store(folder: Path, files: dict[str, bytes], commit: str = COMMIT, key: str = KEY) -> Path:
+    wanted = []
+    for path, content in files.items():
+        oid = oid_of(content)
+        target = folder / "objects" / oid[:2] / oid[2:4] / oid
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+        wanted.append(Wanted(path, "", oid, len(content), path.endswith(".bin")))
+    (folder / "manifests").mkdir(exist_ok=True)
+    text = _lfs.dump_manifest(Manifest("b", "main", commit, tuple(wanted)))
+    (folder / "manifests" / (key + ".json")).write_text(text)
+    return folder
+
+
+class Server:
+    """A web server with ranges that counts what it sends, and may be slow, old or broken."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.sent: list[tuple[str, int, int]] = []  # path, offset, bytes of the body
+        self.pause = 0.0
+        self.ranges = True
+        self.cut_after: int | None = None
+        self.status: int | None = None
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                outer.answer(self)
+
+            def log_message(self, *words: Any) -> None:
+                pass
+
+        class Quiet(ThreadingHTTPServer):
+            daemon_threads = True
+
+            def handle_error(self, *words: Any) -> None:
+                pass
+
+        self.server = Quiet(("127.0.0.1", 0), Handler)
+        self.url = "http://127.0.0.1:%d" % self.server.server_address[1]
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True)
+        self.thread.start()
+
+    def answer(self, handler: BaseHTTPRequestHandler) -> None:
+        file = self.folder / handler.path.lstrip("/")
+        if self.status or not file.is_file():
+            handler.send_error(self.status or 404)
+            return
+        content = file.read_bytes()
+        asked = re.match(r"bytes=(\d+)-$", handler.headers.get("Range") or "")
+        offset = int(asked.group(1)) if asked and self.ranges else 0
+        handler.send_response(206 if offset else 200)
+        if offset:
+            handler.send_header("Content-Range", "bytes %d-%d/%d" % (offset, len(content) - 1, len(content)))
+        handler.send_header("Content-Length", str(len(content) - offset))
+        handler.end_headers()
+        sent, end = offset, len(content)
+        if self.cut_after is not None and "/objects/" in handler.path:
+            end = min(end, offset + self.cut_after)
+        try:
+            while sent < end:
+                step = content[sent : min(end, sent + 16_384)]
+                handler.wfile.write(step)
+                sent += len(step)
+                if self.pause:
+                    time.sleep(self.pause)  # the line's own speed, not a wait for something
+        except OSError:
+            pass
+        finally:
+            self.sent.append((handler.path, offset, sent - offset))
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    server = Server(make_store(tmp_path / "store", {**SMALL, "large.bin": LARGE}))
+    yield server
+    server.close()
+
+
+def request(dest: Path, *sources: str, **more: Any) -> Request:
+    arguments: dict[str, Any] = {"revision": "main", "sources": sources, "ask_origin": False, **more}
+    return Request(repository=REPOSITORY, dest=str(dest), **arguments)
+
+
+def ensure(dest: Path, *sources: str, **more: Any) -> Outcome:
+    return Repository(request(dest, *sources, **more), sleep=lambda seconds: None).ensure()
+
+
+def part_of(dest: Path, content: bytes) -> Path:
+    folder = dest / ".git" / "lfs" / "incomplete"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / (oid_of(content) + ".part")
+
+
+def test_everything_comes_and_the_second_run_asks_nobody(server: Server, tmp_path: Path) -> None:
+    dest = tmp_path / "dest"
+    outcome = ensure(dest, server.url)
+    assert (dest / "large.bin").read_bytes() == LARGE
+    assert (dest / "sub" / "README.md").read_bytes() == b"hello\n"
+    assert (outcome.changed, outcome.commit, outcome.source) == (True, COMMIT, server.url)
+    assert outcome.downloaded_bytes == len(LARGE) + sum(map(len, SMALL.values()))
+    assert (dest / "large.bin").stat().st_nlink == 2, "kept once, under two names"
+    asked = len(server.sent)
+    again = ensure(dest, server.url)
+    assert (again.changed, again.settled, len(server.sent)) == (False, True, asked)
+
+
+def test_foresee_tells_what_is_missing_without_writing(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "scratch").mkdir()
+    foreseen = Repository(request(tmp_path / "dest", server.url)).foresee(str(tmp_path / "scratch"))
+    assert [w.path for w in foreseen.missing] == ["config.json", "sub/README.md", "large.bin"]
+    assert not (tmp_path / "dest").exists()
+
+
+def test_killed_at_ten_points_it_brings_every_byte_once(server: Server, tmp_path: Path) -> None:
+    """SIGKILL while the bytes flow, ten times; the server's count says how much was sent twice."""
+    dest = tmp_path / "dest"
+    seeded = random.Random(20260401)
+    server.pause = 0.004
+    part = part_of(dest, LARGE)
+    program = (
+        "import sys; sys.path[:0] = %r; import conftest\n"
+        "from ansible_collections.ascend.fleet.plugins.module_utils._lfs_repository import Repository, Request\n"
+        "Repository(Request(repository=%r, revision='main', dest=%r, sources=(%r,), ask_origin=False)).ensure()\n"
+        % (PATHS, REPOSITORY, str(dest), server.url)
+    )
+    for point in sorted(seeded.sample(range(100_000, len(LARGE) - 200_000), 10)):
+        process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE)
+        deadline = time.monotonic() + 30
+        while not part.exists() or part.stat().st_size < point:
+            assert process.poll() is None, process.stderr and process.stderr.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+    server.pause = 0.0
+    outcome = ensure(dest, server.url)
+    assert (dest / "large.bin").read_bytes() == LARGE
+    assert outcome.resumed_bytes > 2_000_000
+    large = [entry for entry in server.sent if oid_of(LARGE) in entry[0]]
+    assert len(large) == 11
+    assert [offset for _path, offset, _bytes in large[1:]] == sorted(offset for _path, offset, _bytes in large[1:])
+    # What the client has written is its next offset; a chunk that was on its way at the kill may come again.
+    for (_path, offset, sent), (_next, resumed, _sent) in zip(large, large[1:]):
+        assert resumed > offset
+        assert offset + sent - resumed <= 1024 * 1024, "more than one chunk came twice"
+
+
+def test_a_server_without_ranges_starts_over(server: Server, tmp_path: Path) -> None:
+    dest = tmp_path / "dest"
+    part_of(dest, LARGE).write_bytes(LARGE[:1_000_000])
+    server.ranges = False
+    ensure(dest, server.url)
+    assert (dest / "large.bin").read_bytes() == LARGE
+
+
+def test_a_wrong_beginning_is_thrown_away(server: Server, tmp_path: Path) -> None:
+    dest = tmp_path / "dest"
+    part_of(dest, LARGE).write_bytes(b"x" * 1_000_000)
+    ensure(dest, server.url)
+    assert (dest / "large.bin").read_bytes() == LARGE
+    assert [o for p, o, _n in server.sent if oid_of(LARGE) in p] == [1_000_000, 0]
+
+
+def test_a_flipped_bit_is_found_and_only_that_object_comes_again(server: Server, tmp_path: Path) -> None:
+    make_store(server.folder, {"large.bin": LARGE, "other.bin": LARGE[:500_000]})
+    dest = tmp_path / "dest"
+    ensure(dest, server.url)
+    with (dest / "other.bin").open("r+b") as handle:
+        handle.seek(250_000)
+        handle.write(bytes([LARGE[250_000] ^ 1]))
+    del server.sent[:]
+    outcome = ensure(dest, server.url)
+    assert (dest / "other.bin").read_bytes() == LARGE[:500_000]
+    assert outcome.downloaded_bytes == 500_000
+    assert [p for p, _o, _n in server.sent if "/objects/" in p] == [
+        "/" + _lfs_store.object_path(oid_of(LARGE[:500_000]))
+    ]
+
+
+def test_a_connection_that_always_breaks_is_followed_as_long_as_it_brings_something(
+    server: Server, tmp_path: Path
+) -> None:
+    server.cut_after = 400_000
+    ensure(tmp_path / "dest", server.url)
+    assert (tmp_path / "dest" / "large.bin").read_bytes() == LARGE
+    assert len([p for p, _o, _n in server.sent if oid_of(LARGE) in p]) == 8
+
+
+@pytest.mark.parametrize(
+    ("break_it", "words"),
+    [
+        (lambda server: setattr(server, "status", 503), "it answers 503"),
+        (lambda server: setattr(server, "status", 403), "it answers 403"),
+        (lambda server: setattr(server, "cut_after", 0), "too early"),
+        (lambda server: (server.folder / "manifests" / (KEY + ".json")).write_text("{}"), "cannot be read"),
+        (lambda server: (server.folder / "manifests" / (KEY + ".json")).unlink(), "it answers 404 for manifests"),
+        (
+            lambda server: (server.folder / _lfs_store.object_path(oid_of(LARGE))).write_bytes(LARGE[::-1]),
+            "another content",
+        ),
+        (lambda server: (server.folder / _lfs_store.object_path(oid_of(LARGE))).unlink(), "it answers 404 for objects"),
+    ],
+)
+def test_the_next_source_goes_on_where_a_broken_one_stopped(
+    server: Server, tmp_path: Path, break_it: Any, words: str
+) -> None:
+    good = make_store(tmp_path / "good", {**SMALL, "large.bin": LARGE})
+    break_it(server)
+    with pytest.raises(ArtifactError, match=words):
+        ensure(tmp_path / "alone", server.url)
+    outcome = ensure(tmp_path / "dest", server.url, str(good))
+    assert (tmp_path / "dest" / "large.bin").read_bytes() == LARGE
+    assert outcome.source == str(good)
+    assert any(words in note and server.url in note for note in outcome.notes)
+
+
+def test_a_source_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="does not answer") as caught:
+        ensure(tmp_path / "dest", "http://127.0.0.1:9")
+    assert "origin is not to be asked" in str(caught.value)
+    with pytest.raises(ArtifactError, match="needed is a URL"):
+        ensure(tmp_path / "dest", "ftp://x")
+
+
+def test_a_host_stays_at_its_commit_until_it_is_told_to_follow(server: Server, tmp_path: Path) -> None:
+    dest = tmp_path / "dest"
+    ensure(dest, server.url)
+    make_store(server.folder, {**SMALL, "config.json": b'{"new": 1}', "large.bin": LARGE}, commit="d" * 40)
+    (dest / "config.json").unlink()
+    with pytest.raises(ArtifactError, match="it holds commit dddddddddddd, this host is at " + COMMIT):
+        ensure(dest, server.url)
+    followed = ensure(dest, server.url, refresh=True)
+    assert (followed.commit, followed.moved_from) == ("d" * 40, COMMIT)
+    assert (dest / "config.json").read_bytes() == b'{"new": 1}'
+
+
+def test_pins_hold_for_mirrors_too(server: Server, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="not the pinned file"):
+        ensure(tmp_path / "dest", server.url, checksums={"large.bin": "0" * 64})
+    with pytest.raises(ArtifactError, match="does not give a complete model"):
+        ensure(tmp_path / "dest", server.url, layout="model")
+
+
+def test_a_disk_that_is_too_small_is_known_before_any_large_byte(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Small:
+        f_bavail, f_frsize = 10, 4096
+
+    monkeypatch.setattr(os, "statvfs", lambda path: Small)
+    with pytest.raises(ArtifactError, match="not enough room"):
+        ensure(tmp_path / "dest", server.url)
+    assert not any(oid_of(LARGE) in path for path, _o, _n in server.sent)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"path": "../x"},
+        {"path": "/etc/passwd"},
+        {"path": ".git/config"},
+        {"path": "a\0b"},
+        {"oid": "../../x"},
+        {"oid": "g" * 64},
+        {"size": -1},
+        {"size": "1"},
+    ],
+)
+def test_a_manifest_that_would_lead_astray_is_none(change: dict[str, Any]) -> None:
+    entry = {"path": "a", "oid": "0" * 64, "size": 1, "lfs": True, **change}
+    text = json.dumps({"version": 1, "repository": "b", "revision": "main", "commit": COMMIT, "files": [entry]})
+    assert _lfs.parse_manifest(text) is None
+
+
+def test_what_a_store_holds_is_published_readable_and_once(server: Server, tmp_path: Path) -> None:
+    store = tmp_path / "mine" / "store"
+    before = os.umask(0o077)
+    try:
+        outcome = ensure(tmp_path / "dest", server.url, store=str(store))
+    finally:
+        os.umask(before)
+    assert outcome.changed
+    target = store / _lfs_store.object_path(oid_of(LARGE))
+    assert target.samefile(tmp_path / "dest" / "large.bin")
+    for path in [store, *store.rglob("*")]:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        assert mode & 0o005 == (0o005 if path.is_dir() else 0o004), path
+    assert not ensure(tmp_path / "dest", store=str(store)).changed
+    target.unlink()
+    assert not Repository(request(tmp_path / "dest", store=str(store))).peek().settled
+    assert ensure(tmp_path / "dest", store=str(store)).changed
+    assert target.exists()
+    # And it is a store: another host takes all of it.
+    ensure(tmp_path / "third", str(store))
+    assert (tmp_path / "third" / "large.bin").read_bytes() == LARGE
+
+
+def test_a_damaged_folder_is_passed_over(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "store", {"large.bin": LARGE})
+    (store / _lfs_store.object_path(oid_of(LARGE))).write_bytes(LARGE[::-1])
+    with pytest.raises(ArtifactError, match="is damaged"):
+        ensure(tmp_path / "dest", str(store))
+    assert not (tmp_path / "dest" / "large.bin").exists()
+
+
+def test_proxies_of_the_environment_are_not_asked(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert ensure(tmp_path / "dest", server.url).changed
+
+
+def test_the_module_needs_no_git_for_a_mirror(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_lfs_repository, "_which", lambda name: None)
+    assert ensure(tmp_path / "dest", server.url).changed
+    with pytest.raises(ArtifactError, match="needed are git and git-lfs") as caught:
+        ensure(tmp_path / "other", "http://127.0.0.1:9", ask_origin=True)
+    assert "http://127.0.0.1:9 was passed over" in str(caught.value)

@@ -1,0 +1,91 @@
+# Copyright (c) 2026, ascend.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who asks which mirror, and what a mirror holds: exactly what hosts ask for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.ascend.fleet.plugins.filter.artifact_requests import artifact_requests
+from ansible_collections.ascend.fleet.plugins.filter.artifact_sources import artifact_sources
+from ansible_collections.ascend.fleet.plugins.module_utils import _lfs, _mirrors, _release_select
+
+ROOT = Path(__file__).resolve().parents[4]
+HOSTVARS = {
+    "m1": {"ansible_host": "192.0.2.5", "artifact_mirror_port": 9000},
+    "m2": {"ansible_host": "2001:db8::5"},
+    "m3": {"artifact_mirror_url": "https://mirror.example/fleet/", "artifact_mirror_root": "/srv/m/"},
+}
+URLS = ["http://192.0.2.5:9000", "http://[2001:db8::5]:8008", "https://mirror.example/fleet"]
+RELEASE: dict[str, Any] = {
+    "release": "r",
+    "images": [
+        {"generation": "a2", "architecture": "aarch64", "repository": "https://h/A/i.git", "path": "x/a2.tar"},
+        {"generation": "a2", "architecture": "x86_64", "repository": "https://h/A/i.git", "path": "x/a2-x86.tar"},
+        {"generation": "a3", "repository": "https://h/A/i.git", "path": "x/a3.tar", "sha256": "ab", "revision": "v1"},
+    ],
+    "model": {"name": "M", "repository": "https://h/A/m.git", "include": ["*"], "exclude": ["*.png"]},
+}
+
+
+@pytest.mark.parametrize(
+    ("host", "hosts", "expected"),
+    [
+        ("a", ["a", "b", "c", "d"], URLS),
+        ("b", ["a", "b", "c", "d"], URLS[1:] + URLS[:1]),
+        ("d", ["a", "b", "c", "d"], URLS),
+        ("stranger", [], URLS),
+        ("m3", ["m3"], ["/srv/m/store", *URLS[:2]]),
+    ],
+)
+def test_hosts_are_spread_over_the_mirrors(host: str, hosts: list[str], expected: list[str]) -> None:
+    assert artifact_sources(["m1", "m2", "m3"], HOSTVARS, host, hosts) == expected
+
+
+def test_a_mirror_asks_those_before_it() -> None:
+    assert artifact_sources(["m1", "m2"], HOSTVARS, "m1", earlier=True) == []
+    assert artifact_sources(["m1", "m2"], HOSTVARS, "m2", earlier=True) == URLS[:1]
+    assert artifact_sources([], {}, "a") == []
+
+
+@pytest.mark.parametrize(
+    ("generations", "architectures", "paths"),
+    [
+        (["a2", "a3"], [], ["x/a2.tar", "x/a2-x86.tar", "x/a3.tar", "*"]),
+        (["a2"], ["x86_64"], ["x/a2-x86.tar", "*"]),
+        (["a3"], ["aarch64"], ["x/a3.tar", "*"]),
+    ],
+)
+def test_a_mirror_holds_each_thing_once(generations: list[str], architectures: list[str], paths: list[str]) -> None:
+    found = artifact_requests([RELEASE, RELEASE], generations, architectures, root="/r")
+    assert [path for request in found for path in request["paths"]] == paths
+
+
+def test_a_mirror_holds_what_hosts_ask_for() -> None:
+    """The manifest's key is made of the request: a mirror must ask for the very same as a host."""
+
+    def key(repository: str, revision: str, paths: list[str], exclude: list[str]) -> str:
+        name = _lfs.repository_name(repository)
+        found: str = _lfs.request_key(name, revision, paths, exclude)
+        return found
+
+    held = {
+        key(r["repository"], r["revision"], r["paths"], r["exclude"])
+        for r in artifact_requests([RELEASE], ["a2", "a3"], root="/r", origin="http://origin:8080")
+    }
+    for generation, architecture in (("a2", "aarch64"), ("a2", "x86_64"), ("a3", "aarch64")):
+        plan = _release_select.artifact_plan(RELEASE, generation=generation, architecture=architecture, root="/h")
+        assert key(plan["image"]["repository"], plan["image"]["revision"], [plan["image"]["path"]], []) in held
+        model = plan["model"]
+        assert key(model["repository"], model["revision"], model["include"], model["exclude"]) in held
+
+
+def test_the_role_s_defaults_are_those_that_hosts_assume() -> None:
+    file = ROOT / "roles" / "artifact_mirror" / "defaults" / "main.yml"
+    defaults = yaml.safe_load(file.read_text(encoding="utf-8"))
+    assert defaults["artifact_mirror_port"] == _mirrors.DEFAULT_PORT
+    assert defaults["artifact_mirror_root"] == _mirrors.DEFAULT_ROOT
