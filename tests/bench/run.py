@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import signal
 import sys
 from pathlib import Path
 from typing import Any, Sequence
@@ -63,6 +64,8 @@ def main(argv: list[str]) -> int:
     if unknown := set(wanted) - set(names()):
         print("unknown: %s; there are: %s" % (", ".join(sorted(unknown)), ", ".join(names())), file=sys.stderr)
         return 2
+    # Ended from outside, a measurement still takes down what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     tables: dict[str, str] = {}
     broken = 0
     for name in wanted:
