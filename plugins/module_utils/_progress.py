@@ -101,8 +101,7 @@ def describe(snapshot: Snapshot, first: Optional[Snapshot] = None, moved: Option
         words.append("%s of %s" % (_bytes(snapshot.done), _bytes(snapshot.total)))
     elif snapshot.done:
         words.append(_bytes(snapshot.done))
-    if is_stalled(snapshot, moved):
-        assert moved is not None
+    if moved is not None and is_stalled(snapshot, moved):
         words.append("stalled: no bytes for %s" % duration(snapshot.at - moved.at))
     elif first is not None and first.stage == snapshot.stage and snapshot.at - first.at >= 1:
         rate = (snapshot.done - first.done) / (snapshot.at - first.at)

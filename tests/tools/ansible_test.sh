@@ -47,6 +47,6 @@ export PATH=$path
 
 cd "$target"
 status=0
-ansible-test sanity --venv --python "$version" --color no --exclude tests/sim/ --exclude tests/unit/fixtures/ --exclude tests/tools/ --exclude molecule/ || status=$?
+ansible-test sanity --venv --python "$version" --color no --exclude tests/sim/ --exclude tests/bench/ --exclude tests/unit/fixtures/ --exclude tests/tools/ --exclude molecule/ || status=$?
 ansible-test units --venv --python "$version" --color no || status=$?
 exit $status
