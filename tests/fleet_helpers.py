@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +28,7 @@ def playbook_command(inventory: str, name: str, *options: str) -> tuple[list[str
     """The command and environment of one run of a playbook."""
     env = dict(os.environ, ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"), ANSIBLE_NOCOLOR="1")
     env["ANSIBLE_COLLECTIONS_PATH"] = str(ROOT / ".collections")
+    env.pop("ANSIBLE_FORCE_COLOR", None)  # molecule sets it, and it wins over ANSIBLE_NOCOLOR
     return [str(BIN / "ansible-playbook"), "-i", inventory, name, *options], env
 
 
@@ -52,5 +54,5 @@ def recap(output: str) -> dict[str, dict[str, int]]:
     for line in output.partition("PLAY RECAP")[2].splitlines()[1:]:
         host, colon, numbers = line.partition(":")
         if colon and "ok=" in numbers:
-            found[host.strip()] = {k: int(v) for k, v in (pair.split("=") for pair in numbers.split())}
+            found[host.strip()] = {k: int(v) for k, v in re.findall(r"(\w+)=(\d+)", numbers)}
     return found
