@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Callable, Optional
 
 from ansible_collections.ascend.fleet.plugins.module_utils import _command
+from ansible_collections.ascend.fleet.plugins.module_utils._files import write_atomically
 
 #: Folders of a checkout that belong to an installed collection; the others are for developers.
 _PARTS = ("changelogs", "meta", "playbooks", "plugins", "roles")
@@ -65,8 +66,8 @@ def ensure(request: Request, *, check: bool, run: Callable[..., _command.Complet
     before = _read(os.path.join(request.path, "bundle.json"))
     if before == about and os.path.exists(sums):
         return Outcome(False, len(listed), sum(listed.values()))
-    _write(sums, "".join("%s  %s\n" % (_hash_of(request.path, name), name) for name in sorted(listed)))
-    _write(os.path.join(request.path, "bundle.json"), about)
+    write_atomically(sums, "".join("%s  %s\n" % (_hash_of(request.path, name), name) for name in sorted(listed)))
+    write_atomically(os.path.join(request.path, "bundle.json"), about)
     return Outcome(True, len(listed), sum(listed.values()))
 
 
@@ -178,7 +179,7 @@ def _add_python(request: Request, requirement: str, run: Callable[..., _command.
             "%s and what it needs cannot be downloaded: %s. Make pip of %s work (an index that it reaches), or leave "
             "the Python packages out: -e bundle_python=false" % (requirement, done.describe(), request.python)
         )
-    _write(listing, requirement + "\n")
+    write_atomically(listing, requirement + "\n")
 
 
 def _files(root: str) -> dict[str, int]:
@@ -212,12 +213,3 @@ def _read(name: str) -> Optional[str]:
             return handle.read()
     except OSError:
         return None
-
-
-def _write(name: str, text: str) -> None:
-    fresh = name + ".new"
-    with open(fresh, "w", encoding="utf-8") as handle:
-        handle.write(text)
-        handle.flush()
-        os.fsync(handle.fileno())
-    os.replace(fresh, name)

@@ -19,6 +19,7 @@ from typing import Callable, Iterable, Mapping, Optional, Sequence, TypeVar
 from urllib.parse import urlsplit
 
 from ansible_collections.ascend.fleet.plugins.module_utils import _command, _lfs, _lfs_store, _progress
+from ansible_collections.ascend.fleet.plugins.module_utils._files import write_atomically
 from ansible_collections.ascend.fleet.plugins.module_utils._lfs import ArtifactError, Record, State, Wanted
 
 _CHUNK = 8 * 1024 * 1024
@@ -361,7 +362,7 @@ class Repository:
             return State()
 
     def _save_state(self, state: State) -> None:
-        _write_atomically(self._state_file, _lfs.dump_state(state))
+        write_atomically(self._state_file, _lfs.dump_state(state))
 
     def _all_recorded(self, state: State) -> bool:
         """Whether an earlier run verified all of it and nothing was touched since: no network, no hashing."""
@@ -1069,12 +1070,3 @@ def _mount_of(place: str) -> str:
     while not os.path.ismount(place):
         place = os.path.dirname(place)
     return place
-
-
-def _write_atomically(name: str, text: str) -> None:
-    fresh = name + ".new"
-    with open(fresh, "w", encoding="utf-8") as handle:
-        handle.write(text)
-        handle.flush()
-        os.fsync(handle.fileno())
-    os.replace(fresh, name)
