@@ -13,7 +13,8 @@ short_description: Say which mirrors a host asks, in which order
 description:
   - Hosts are spread over the mirrors, each beginning with another one. A host that is a mirror itself takes from its
     own folder first.
-  - A mirror's URL is its variable C(artifact_mirror_url), or else made of C(ansible_host) and C(artifact_mirror_port).
+  - A mirror's URL is its variable C(artifact_mirror_url), or else made of C(ansible_host) and C(artifact_mirror_port),
+    with V(https) where it has an C(artifact_mirror_certificate).
 options:
   _input:
     description: Names of the mirrors, the hosts of the group C(artifact_mirrors).
@@ -58,8 +59,7 @@ from typing import Any, Callable, Mapping, Optional, Sequence
 
 from ansible_collections.ascend.fleet.plugins.module_utils import _mirrors
 from ansible_collections.ascend.fleet.plugins.module_utils._native import to_native_types
-
-_VARIABLES = ("ansible_host", "artifact_mirror_port", "artifact_mirror_root", "artifact_mirror_url")
+from ansible_collections.ascend.fleet.plugins.plugin_utils._mirror_variables import mirrors_of
 
 
 def artifact_sources(
@@ -70,10 +70,7 @@ def artifact_sources(
     earlier: bool = False,
 ) -> list[str]:
     """See DOCUMENTATION."""
-    mirrors = []
-    for name in to_native_types(list(names or [])):
-        own = hostvars[name]
-        mirrors.append(_mirrors.mirror_of(name, {key: to_native_types(own[key]) for key in _VARIABLES if key in own}))
+    mirrors = mirrors_of(names, hostvars)
     found: list[str] = (
         _mirrors.earlier(mirrors, to_native_types(host))
         if earlier

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 #: Fleet-wide variables and what each may be.
 FLEET_VARIABLES = {
     "artifact_origin": "the base URL of a mirror",
+    "artifact_swarm_from": "from how many NPU hosts on they share, 0 for never",
     "fleet_bundle": "the folder of a bundle on the controller",
     "fleet_profile": "least_privilege or guide",
     "fleet_release": "the name of a release",
@@ -131,6 +132,10 @@ def _host_mistakes(
             needed = "a base URL such as https://mirror.example.com, without user name or password"
             fix = "correct artifact_origin; tokens go into model_artifacts_token_file"
             out.append(("an artifact_origin that is no such URL", needed, fix))
+    least = own.get("artifact_swarm_from", 0)
+    if not _is_template(least) and not str(least).isdigit():
+        fix = "set artifact_swarm_from to such a number or remove it"
+        out.append(("artifact_swarm_from: %s" % least, "a number of NPU hosts, or 0 for never", fix))
     out += _variable_mistakes(own, role_variables)
     return out
 

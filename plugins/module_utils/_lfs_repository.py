@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Callable, Iterable, Mapping, Optional, Sequence, TypeVar
 from urllib.parse import urlsplit
 
-from ansible_collections.ascend.fleet.plugins.module_utils import _command, _lfs, _lfs_store, _progress
+from ansible_collections.ascend.fleet.plugins.module_utils import _command, _lfs, _lfs_store, _progress, _swarm
 from ansible_collections.ascend.fleet.plugins.module_utils._files import write_atomically
 from ansible_collections.ascend.fleet.plugins.module_utils._lfs import ArtifactError, Record, State, Wanted
 
@@ -52,6 +52,8 @@ class Request:
     sources: tuple[str, ...] = ()
     ask_origin: bool = True
     store: Optional[str] = None
+    share: bool = False
+    swarm: _swarm.Settings = field(default_factory=_swarm.Settings)
 
 
 @dataclass
@@ -69,6 +71,7 @@ class Outcome:
     missing_bytes: int = 0
     downloaded_bytes: int = 0
     resumed_bytes: int = 0
+    shared: bool = False
     before: dict[str, tuple[str, int]] = field(default_factory=dict)
     after: dict[str, tuple[str, int]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -92,7 +95,7 @@ class Repository:
         self._damaged: set[str] = set()
         self._progress = _progress.Progress(request.progress)
         self._hashed = 0
-        self._streamed: set[str] = set()  # hashed as they arrived
+        self._swarm = _swarm.Swarm(os.path.join(self.own_dir, "swarm"), request.swarm)
 
     # --- the two ways to run ----------------------------------------------------------------------------------------
 
@@ -261,18 +264,17 @@ class Repository:
         if not needed:
             return
         sizes = {oid: w.size for oid, w in needed.items()}
-        kept = self._rescue(sizes)
+        kept = self._begun(sizes)
         self.outcome.resumed_bytes = kept
-        incomplete = os.path.join(self.dest, ".git", "lfs", "incomplete")
+        shared = self._bring_shared(store, list(needed.values()))
+        self._rescue(sizes)
 
         def bring(w: Wanted) -> None:
             # Under the name from which git-lfs would go on, should the origin have to bring the rest.
-            part = os.path.join(incomplete, w.oid + ".part")
+            part = self._part(w.oid)
             if _size(self._object(w.oid)) != w.size:
                 self._bring_one(store, w, part)
-                os.makedirs(os.path.dirname(self._object(w.oid)), exist_ok=True)
-                os.replace(part, self._object(w.oid))
-                self._streamed.add(w.oid)
+                self._keep_object(part, w.oid)
 
         with (
             self._progress.watching("download", lambda: self._arrived(sizes), sum(sizes.values())),
@@ -281,14 +283,69 @@ class Repository:
             waiting = [pool.submit(bring, w) for w in needed.values()]
             errors = [future.exception() for future in waiting]
         arrived = [oid for oid, size in sizes.items() if _size(self._object(oid)) == size]
-        bad = self._verify_and_place(arrived, large, state)
+        self._place_arrived(arrived, large, state)
         self.outcome.downloaded_bytes += max(0, sum(sizes[oid] for oid in arrived) - kept)
         for error in errors:
             if error is not None:
                 raise error
-        if bad:
-            raise _lfs_store.StoreError("%d of its objects have another content" % len(bad))
         self._rescue({})
+        self._swarm.clean()
+        self._swarm.seed(
+            shared,
+            self._object_root,
+            lambda oid: os.path.relpath(os.path.dirname(self._object(oid)), self._object_root),
+        )
+
+    def _bring_shared(
+        self, store: _lfs_store.FolderStore | _lfs_store.HttpStore, needed: Sequence[Wanted]
+    ) -> list[_swarm.Shared]:
+        """Let other hosts give what they can; return what is shared. The store gives the rest."""
+        if not self.request.swarm.trackers or not isinstance(store, _lfs_store.HttpStore):
+            return []
+        obstacle = self._swarm.obstacle()
+        if obstacle:
+            self.outcome.notes.append("nothing was shared with other hosts: %s" % obstacle)
+            return []
+        mirrors = [store, *(s for s in self._stores() if isinstance(s, _lfs_store.HttpStore) and s.name != store.name)]
+        shared = []
+        for w in needed:
+            pieces = store.pieces(w.oid, w.size)
+            if pieces is not None:
+                seeds = tuple(mirror.object_url(w.oid) for mirror in mirrors)
+                shared.append(_swarm.Shared(w.oid, w.size, pieces, seeds))
+        if not shared:
+            return []
+        sizes = {w.oid: w.size for w in needed}
+        begun = _lfs.plan_rescue(self._partials(), sizes).keep
+        with self._progress.watching("download", lambda: self._arrived(sizes), sum(sizes.values())):
+            found, problem = self._swarm.bring(
+                shared,
+                {oid: partial.file for oid, partial in begun.items()},
+                max(1.0, self._deadline - time.monotonic()),
+            )
+        for (oid, name), actual in zip(found.items(), self._hashes(list(found.values()))):
+            if actual == oid:
+                self._keep_object(name, oid)
+            else:
+                _remove(name)
+                problem = "the mirror's hashes of the pieces of %s are wrong" % oid
+        self.outcome.shared = bool(found)
+        if problem:
+            self.outcome.notes.append("other hosts did not give everything: %s" % problem)
+        return shared
+
+    def _keep_object(self, name: str, oid: str) -> None:
+        """A file that was verified gets its place among git-lfs' objects."""
+        os.makedirs(os.path.dirname(self._object(oid)), exist_ok=True)
+        os.replace(name, self._object(oid))
+
+    def _part(self, oid: str) -> str:
+        return os.path.join(self.dest, ".git", "lfs", "incomplete", oid + ".part")
+
+    def _begun(self, sizes: Mapping[str, int]) -> int:
+        """How many bytes of these objects an earlier run has left."""
+        kept: int = _lfs.plan_rescue(self._partials(), sizes).bytes_kept
+        return kept + sum(self._swarm.received(oid) for oid in sizes)
 
     def _bring_one(self, store: _lfs_store.FolderStore | _lfs_store.HttpStore, w: Wanted, part: str) -> None:
         begun = bool(_size(part))
@@ -332,14 +389,14 @@ class Repository:
         if self.request.store is None:
             return True
         objects = [(w.oid, w.size) for w in self.outcome.files]
-        return _lfs_store.is_published(self.request.store, self._key, self._manifest(), objects)
+        return _lfs_store.is_published(self.request.store, self._key, self._manifest(), objects, self.request.share)
 
     def _publish(self) -> bool:
         """Put what is here into the store; say whether it was not there."""
         if self.request.store is None or self._is_published():
             return False
         objects = [(w.oid, w.size, self._file(w.path)) for w in self.outcome.files]
-        _lfs_store.publish(self.request.store, self._key, self._manifest(), objects)
+        _lfs_store.publish(self.request.store, self._key, self._manifest(), objects, self.request.share)
         return True
 
     # --- what is remembered -----------------------------------------------------------------------------------------
@@ -395,8 +452,12 @@ class Repository:
     def _file(self, path: str) -> str:
         return os.path.join(self.dest, *path.split("/"))
 
+    @property
+    def _object_root(self) -> str:
+        return os.path.join(self.dest, ".git", "lfs", "objects")
+
     def _object(self, oid: str) -> str:
-        return os.path.join(self.dest, ".git", "lfs", "objects", oid[:2], oid[2:4], oid)
+        return os.path.join(self._object_root, oid[:2], oid[2:4], oid)
 
     # --- what is asked for ------------------------------------------------------------------------------------------
 
@@ -720,7 +781,7 @@ class Repository:
             if record is not None and os.path.exists(self._file(w.path)):
                 self.outcome.before[w.path] = (record.oid, record.size)
         sizes = {w.oid: w.size for w in absent if w.lfs}
-        kept = _lfs.plan_rescue(self._partials(), sizes).bytes_kept
+        kept = self._begun(sizes)
         # The object of a damaged file is the same bytes, hence damaged too.
         stored = sum(
             size for oid, size in sizes.items() if oid not in self._damaged and _size(self._object(oid)) == size
@@ -808,21 +869,19 @@ class Repository:
             with self._progress.watching("download", lambda: self._arrived(sizes), sum(sizes.values())):
                 done = self._git(["lfs", "fetch", "origin", commit], check=False, timeout=self.request.timeout)
             arrived = [oid for oid, size in sizes.items() if _size(self._object(oid)) == size]
-            bad = self._verify_and_place(arrived, absent, state)
-            if len(arrived) == len(sizes) and not bad:
+            # git-lfs moves an object to its place only when its hash is right, which it computes as the bytes come.
+            self._place_arrived(arrived, absent, state)
+            if len(arrived) == len(sizes):
                 break
             explanation = _lfs.explain(done.stderr + done.stdout)
-            if explanation.kind == "corrupt" or bad:
+            if explanation.kind == "corrupt":
                 # What was resumed from may itself be wrong: begin again.
                 for partial in self._partials():
                     _remove(partial.file)
-            have = (
-                sum(sizes[oid] for oid in arrived if oid not in bad)
-                + _lfs.plan_rescue(self._partials(), sizes).bytes_kept
-            )
+            have = sum(sizes[oid] for oid in arrived) + _lfs.plan_rescue(self._partials(), sizes).bytes_kept
             attempt = 1 if have > most >= 0 else attempt + 1
             most = max(most, have)
-            if done.ok and not bad:
+            if done.ok:
                 raise ArtifactError(
                     "git-lfs ended well, but %d of %d objects of %s are not there: %s"
                     % (
@@ -832,7 +891,7 @@ class Repository:
                         _lfs.last_words(done.stderr) or "it said nothing",
                     )
                 )
-            if done.timed_out or attempt >= self.request.retries or (not explanation.again and not bad):
+            if done.timed_out or attempt >= self.request.retries or not explanation.again:
                 raise self._failure(
                     done,
                     "downloading %s of %d files (%s of it is here and kept)"
@@ -841,13 +900,14 @@ class Repository:
             self._sleep(min(60, 2**attempt))
         self.outcome.downloaded_bytes += sum(sizes.values()) - (first_kept or 0)
         self._rescue({})
+        self._swarm.clean()
 
     def _arrived(self, sizes: Mapping[str, int]) -> int:
         pieces: dict[str, int] = {}
         for partial in self._partials():
             oid = os.path.basename(partial.file)[:64]
             pieces[oid] = max(pieces.get(oid, 0), partial.size)
-        return sum(_size(self._object(oid)) or pieces.get(oid, 0) for oid in sizes)
+        return sum(_size(self._object(oid)) or pieces.get(oid, 0) or self._swarm.received(oid) for oid in sizes)
 
     def _hashes(self, names: Sequence[str]) -> list[str]:
         """Hash several files, a few at a time: hashlib lets other threads run."""
@@ -881,13 +941,14 @@ class Repository:
 
     def _rescue(self, sizes: Mapping[str, int]) -> int:
         """Put unfinished bytes where git-lfs goes on from them; return how many that are."""
+        os.makedirs(os.path.dirname(self._part("")), exist_ok=True)
+        for oid, size in sizes.items():
+            self._swarm.salvage(oid, size, self._part(oid))
         rescue = _lfs.plan_rescue(self._partials(), sizes)
         for name in rescue.delete:
             _remove(name)
-        incomplete = os.path.join(self.dest, ".git", "lfs", "incomplete")
-        os.makedirs(incomplete, exist_ok=True)
         for oid, partial in rescue.keep.items():
-            os.replace(partial.file, os.path.join(incomplete, oid + ".part"))
+            os.replace(partial.file, self._part(oid))
         kept: int = sum(partial.size for partial in rescue.keep.values())
         for oid, partial in rescue.whole.items():
             if _sha256(partial.file) == oid:
@@ -898,35 +959,15 @@ class Repository:
                 _remove(partial.file)
         return kept
 
-    def _verify_and_place(self, arrived: Sequence[str], absent: Sequence[Wanted], state: State) -> list[str]:
-        """Hash what arrived and put it in place; return the hashes whose content is wrong."""
-        fresh = [
-            oid
-            for oid in arrived
-            if any(
-                w.oid == oid
-                and not (
-                    w.path in state.files
-                    and state.files[w.path].oid == oid
-                    and self._untouched(w.path, state.files[w.path])
-                )
-                for w in absent
-            )
-        ]
-        bad = []
-        unsure = [oid for oid in fresh if oid not in self._streamed]
-        hashes = dict(zip(unsure, self._hashes([self._object(oid) for oid in unsure])))
-        for oid in fresh:
-            if hashes.get(oid, oid) != oid:
-                _remove(self._object(oid))
-                bad.append(oid)
-                continue
-            for w in absent:
-                if w.oid == oid:
-                    self._place(self._object(oid), w, state)
-        if fresh:
+    def _place_arrived(self, arrived: Sequence[str], absent: Sequence[Wanted], state: State) -> None:
+        """Put objects that were verified in place, where they are not yet."""
+        for w in absent:
+            record = state.files.get(w.path)
+            known = record is not None and record.oid == w.oid and self._untouched(w.path, record)
+            if w.oid in arrived and not known:
+                self._place(self._object(w.oid), w, state)
+        if arrived:
             self._save_state(state)
-        return bad
 
     def _place(self, source: str, w: Wanted, state: State) -> None:
         """Give ``source`` the name it has in the folder: the same bytes under a second name, never a copy."""

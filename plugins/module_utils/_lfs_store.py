@@ -3,7 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A store: what a mirror or a bundle holds of git-lfs repositories, as plain files.
 
-``manifests/KEY.json`` says which files a request is, with their hashes; ``objects/AA/BB/HASH`` are their contents.
+``manifests/KEY.json`` says which files a request is, with their hashes; ``objects/AA/BB/HASH`` are their contents,
+and where hosts share, ``pieces/AA/BB/HASH`` are the hashes of an object's pieces and ``shared`` lists the objects by
+the names that a tracker knows.
 Any web server that answers range requests serves it, and so does a folder.
 """
 
@@ -22,7 +24,8 @@ import urllib.request
 from typing import Callable, Iterable, Optional
 from urllib.parse import urlsplit
 
-from ansible_collections.ascend.fleet.plugins.module_utils import _lfs
+from ansible_collections.ascend.fleet.plugins.module_utils import _lfs, _torrent
+from ansible_collections.ascend.fleet.plugins.module_utils._files import write_atomically
 
 _CHUNK = 1024 * 1024
 #: A server that sends nothing for so long is taken for dead.
@@ -47,6 +50,11 @@ def manifest_path(key: str) -> str:
 def object_path(oid: str) -> str:
     """Where a store keeps an object."""
     return "objects/%s/%s/%s" % (oid[:2], oid[2:4], oid)
+
+
+def pieces_path(oid: str) -> str:
+    """Where a store keeps the hashes of an object's pieces."""
+    return "pieces/%s/%s/%s" % (oid[:2], oid[2:4], oid)
 
 
 class FolderStore:
@@ -121,6 +129,25 @@ class HttpStore:
         except (OSError, http.client.HTTPException, UnicodeDecodeError) as exc:
             raise StoreUnreachable("its manifest broke off: %s" % exc) from exc
 
+    def object_url(self, oid: str) -> str:
+        """Return the URL of an object."""
+        return "%s/%s" % (self._url, object_path(oid))
+
+    def pieces(self, oid: str, size: int) -> Optional[bytes]:
+        """Return the hashes of an object's pieces, or None when the store does not share it."""
+        if size < _torrent.SMALLEST:
+            return None
+        try:
+            with self._open(pieces_path(oid)) as answer:
+                found: bytes = answer.read(_MANIFEST_MAX_BYTES)
+        except StoreUnreachable:
+            raise
+        except StoreError:
+            return None
+        except (OSError, http.client.HTTPException) as exc:
+            raise StoreUnreachable("the connection broke: %s" % exc) from exc
+        return found if _torrent.is_whole(found, size) else None
+
     def bring(self, oid: str, size: int, part: str, count: Callable[[int], None] = lambda length: None) -> None:
         """Complete ``part`` from the bytes it has; verified while it streams."""
         digest = hashlib.sha256()
@@ -182,41 +209,65 @@ def open_store(source: str, ca_path: Optional[str] = None) -> FolderStore | Http
 # --- filling one ----------------------------------------------------------------------------------------------------
 
 
-def is_published(store: str, key: str, manifest: str, objects: Iterable[tuple[str, int]]) -> bool:
-    """Whether a store holds a manifest and its objects, by their size."""
+def is_published(store: str, key: str, manifest: str, objects: Iterable[tuple[str, int]], share: bool = False) -> bool:
+    """Whether a store holds a manifest and its objects, by their size; with ``share`` their pieces' hashes too."""
     try:
         with open(os.path.join(store, manifest_path(key)), encoding="utf-8") as handle:
             if handle.read() != manifest:
                 return False
-        return all(os.path.getsize(os.path.join(store, object_path(oid))) == size for oid, size in objects)
+        for oid, size in objects:
+            if os.path.getsize(os.path.join(store, object_path(oid))) != size:
+                return False
+            if share and size >= _torrent.SMALLEST and not os.path.exists(os.path.join(store, pieces_path(oid))):
+                return False
     except OSError:
         return False
+    return True
 
 
-def publish(store: str, key: str, manifest: str, objects: Iterable[tuple[str, int, str]]) -> None:
+def publish(store: str, key: str, manifest: str, objects: Iterable[tuple[str, int, str]], share: bool = False) -> None:
     """Put objects (hash, size, file) into a store, and then the manifest that names them."""
     for oid, size, name in objects:
         target = os.path.join(store, object_path(oid))
         _make_readable(store, os.path.dirname(target))
-        if os.path.exists(target) and os.path.samefile(target, name):
-            continue
-        if (
+        same = os.path.exists(target) and os.path.samefile(target, name)
+        # On another file system it is a copy, made and hashed before.
+        copied = (
             os.path.exists(target)
             and os.path.getsize(target) == size
             and os.stat(target).st_dev != os.stat(name).st_dev
-        ):
-            continue  # a copy on another file system, made and hashed before
-        link_or_copy(name, target)
-        os.chmod(target, 0o644)
+        )
+        if not same and not copied:
+            link_or_copy(name, target)
+            os.chmod(target, 0o644)
+        if share and size >= _torrent.SMALLEST:
+            _share(store, oid, size)
     target = os.path.join(store, manifest_path(key))
     _make_readable(store, os.path.dirname(target))
-    fresh = target + ".new"
-    with open(fresh, "w", encoding="utf-8") as handle:
-        handle.write(manifest)
-        handle.flush()
+    write_atomically(target, manifest)
+    os.chmod(target, 0o644)
+
+
+def _share(store: str, oid: str, size: int) -> None:
+    """Add what makes an object's torrent. The tracker's list comes first: the other file says that both are there."""
+    target = os.path.join(store, pieces_path(oid))
+    if os.path.exists(target):
+        return
+    pieces = _torrent.hash_pieces(os.path.join(store, object_path(oid)))
+    listed = os.path.join(store, "shared")
+    names = set()
+    if os.path.exists(listed):
+        with open(listed, encoding="utf-8") as handle:
+            names = set(handle.read().split())
+    names.add(_torrent.info_hash(oid, size, pieces))
+    write_atomically(listed, "".join(name + "\n" for name in sorted(names)))
+    os.chmod(listed, 0o644)
+    _make_readable(store, os.path.dirname(target))
+    with open(target + ".new", "wb") as handle:
+        handle.write(pieces)
+        os.fchmod(handle.fileno(), 0o644)
         os.fsync(handle.fileno())
-    os.chmod(fresh, 0o644)
-    os.replace(fresh, target)
+    os.replace(target + ".new", target)
 
 
 def link_or_copy(source: str, target: str) -> None:

@@ -14,6 +14,7 @@ from ansible_collections.ascend.fleet.plugins.module_utils import _lfs
 #: One of those that web servers may use under SELinux; not among the ports of replicas and gateway.
 DEFAULT_PORT = 8008
 DEFAULT_ROOT = "/var/lib/ascend-fleet/mirror"
+DEFAULT_TRACKER_PORT = 6969
 
 
 @dataclass(frozen=True)
@@ -23,18 +24,24 @@ class Mirror:
     host: str
     url: str
     root: str = DEFAULT_ROOT
+    tracker: str = ""
 
 
 def mirror_of(host: str, variables: Mapping[str, Any]) -> Mirror:
     """Return the mirror that a host's variables describe."""
     root = str(variables.get("artifact_mirror_root") or DEFAULT_ROOT).rstrip("/")
+    address = str(variables.get("ansible_host") or host)
+    if ":" in address:
+        address = "[%s]" % address
     url = str(variables.get("artifact_mirror_url") or "")
     if not url:
-        address = str(variables.get("ansible_host") or host)
-        if ":" in address:
-            address = "[%s]" % address
-        url = "http://%s:%s" % (address, variables.get("artifact_mirror_port") or DEFAULT_PORT)
-    return Mirror(host, url.rstrip("/"), root)
+        scheme = "https" if variables.get("artifact_mirror_certificate") else "http"
+        url = "%s://%s:%s" % (scheme, address, variables.get("artifact_mirror_port") or DEFAULT_PORT)
+    tracker = str(variables.get("artifact_mirror_tracker_url") or "")
+    if not tracker:
+        port = variables.get("artifact_mirror_tracker_port") or DEFAULT_TRACKER_PORT
+        tracker = "http://%s:%s/announce" % (address, port)
+    return Mirror(host, url.rstrip("/"), root, tracker)
 
 
 def store_of(mirror: Mirror) -> str:
@@ -54,6 +61,16 @@ def sources(mirrors: Sequence[Mirror], host: str, hosts: Sequence[str]) -> list[
         first = (list(hosts).index(host) if host in hosts else 0) % len(others)
         others = others[first:] + others[:first]
     return own + others
+
+
+def trackers(mirrors: Sequence[Mirror], hosts: Sequence[str], least: int) -> list[str]:
+    """Return where hosts find each other: nowhere when they are fewer than ``least``, or ``least`` is 0.
+
+    In the same order for all of them, as hosts that ask different trackers do not meet.
+    """
+    if not 0 < least <= len(set(hosts)):
+        return []
+    return list(dict.fromkeys(mirror.tracker for mirror in mirrors))
 
 
 def earlier(mirrors: Sequence[Mirror], host: str) -> list[str]:

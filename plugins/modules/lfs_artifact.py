@@ -106,6 +106,30 @@ options:
       - Folder in which to publish the files for others, by their hashes. On the file system of O(dest) they are further
         names of the same bytes, elsewhere copies.
     type: path
+  share:
+    description:
+      - Publish in O(store) also what other hosts need to share the files among each other.
+    type: bool
+    default: false
+  trackers:
+    description:
+      - Announce URLs of BitTorrent trackers, the preferred one first. With one, files that a source of O(sources)
+        shares (O(share)) come from it and from other hosts that fetch the same at the time, by C(aria2c) in a systemd
+        unit without rights. None, or no C(aria2c), and they come from the source alone.
+    type: list
+    elements: str
+    default: []
+  swarm_ports:
+    description:
+      - TCP ports on which to answer other hosts. One is used while fetching and, for O(seed_minutes), one for each
+        folder that was brought.
+    type: str
+    default: 6881-6889
+  seed_minutes:
+    description:
+      - Minutes for which what came with O(trackers) is given to others afterwards. V(0) for not at all.
+    type: int
+    default: 30
   bundle:
     description:
       - Store on the controller. What the host lacks is copied from there over the connection, resumable, and neither
@@ -289,6 +313,11 @@ downloaded_bytes:
   returned: always
   type: int
   sample: 53800000000
+shared:
+  description: Whether files came with the help of other hosts.
+  returned: always
+  type: bool
+  sample: false
 resumed_bytes:
   description: What an earlier, interrupted run had already brought.
   returned: always
@@ -306,7 +335,7 @@ import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.ascend.fleet.plugins.module_utils import _lfs, _lfs_repository
+from ansible_collections.ascend.fleet.plugins.module_utils import _lfs, _lfs_repository, _swarm
 
 ARGUMENTS: dict[str, Any] = {
     "repository": {"type": "str", "required": True},
@@ -322,6 +351,10 @@ ARGUMENTS: dict[str, Any] = {
     "sources": {"type": "list", "elements": "str", "default": []},
     "origin_fallback": {"type": "bool", "default": True},
     "store": {"type": "path"},
+    "share": {"type": "bool", "default": False},
+    "trackers": {"type": "list", "elements": "str", "default": []},
+    "swarm_ports": {"type": "str", "default": "6881-6889"},
+    "seed_minutes": {"type": "int", "default": 30},
     "bundle": {"type": "str"},
     "refresh": {"type": "bool", "default": False},
     "rehash": {"type": "bool", "default": False},
@@ -337,6 +370,7 @@ def request_of(params: dict[str, Any]) -> _lfs_repository.Request:
     """Turn the module's parameters into a request."""
     if not os.path.isabs(params["dest"]):
         raise _lfs.ArtifactError("dest is %r; needed is an absolute path" % params["dest"])
+    verified = any(url.startswith("https://") for url in (*params["sources"], *params["trackers"]))
     return _lfs_repository.Request(
         repository=params["repository"],
         revision=params["revision"],
@@ -351,6 +385,13 @@ def request_of(params: dict[str, Any]) -> _lfs_repository.Request:
         sources=tuple(params["sources"]),
         ask_origin=params["origin_fallback"],
         store=params["store"],
+        share=params["share"],
+        swarm=_swarm.Settings(
+            trackers=tuple(params["trackers"]),
+            ports=params["swarm_ports"],
+            seed_minutes=params["seed_minutes"],
+            ca_path=params["ca_path"] if verified else None,
+        ),
         refresh=params["refresh"],
         rehash=params["rehash"],
         retries=params["retries"],
@@ -374,6 +415,7 @@ def result_of(request: _lfs_repository.Request, outcome: _lfs_repository.Outcome
         "missing_bytes": outcome.missing_bytes,
         "downloaded_bytes": outcome.downloaded_bytes,
         "resumed_bytes": outcome.resumed_bytes,
+        "shared": outcome.shared,
         "notes": outcome.notes,
         "diff": {
             "before_header": request.dest,

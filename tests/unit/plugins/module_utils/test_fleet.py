@@ -54,6 +54,8 @@ def test_an_inventory_without_npu_hosts_is_one_mistake(found):
         ({"atlas_a2": ["h1"]}, {"fleet_release": None}, "fleet_release not set"),
         ({"atlas_a2": ["h1"]}, {"fleet_profile": "root"}, "fleet_profile: root"),
         ({"atlas_a2": ["h1"]}, {"artifact_origin": "mirror.example.com"}, "artifact_origin"),
+        ({"atlas_a2": ["h1"]}, {"artifact_swarm_from": "many"}, "artifact_swarm_from: many"),
+        ({"atlas_a2": ["h1"]}, {"artifact_swarm_from": -1}, "artifact_swarm_from: -1"),
         ({"atlas_a2": ["h1"]}, {"vllm_serve_replica": 2}, "Did you mean `vllm_serve_replicas`?"),
         ({"atlas_a2": ["h1"]}, {"fleet_relase": "x"}, "Did you mean `fleet_release`?"),
     ],
