@@ -13,10 +13,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+from artifacts import WAYS
 from ratios import Impossible, Ratio
 
-TITLE = "the same file for 1, 2, 4 and 8 hosts, from the origin and through a mirror"
-WAYS = {"naive": "each from the origin", "mirror": "through a mirror"}
+TITLE = "the same file for 1, 2, 4 and 8 hosts: from the origin, through a mirror, and from each other"
+AIM = "aim: at most 1.5 × one host"
 
 
 def measure() -> list[Ratio]:
@@ -32,6 +33,6 @@ def measure() -> list[Ratio]:
     for way, by_count in found["ratios"].items():
         for count, value in by_count.items():
             words = "%s host%s, %s" % (count, "" if count == "1" else "s", WAYS[way])
-            aim = "aim: at most 1.5 × one host through the mirror" if (way, count) == ("mirror", "8") else ""
-            ratios.append(Ratio(words, "1 host, each from the origin", value, 1.0, aim))
+            aim = AIM if count == "8" and way != "naive" else ""
+            ratios.append(Ratio(words, "1 host, from the origin", value, 1.0, aim))
     return ratios

@@ -25,7 +25,7 @@ SIM = Path(__file__).resolve().parents[1]
 FILES = Path(__file__).resolve().parent / "files"
 
 HOST_PACKAGES = (
-    "ca-certificates", "curl", "dbus", "docker.io", "git", "git-lfs", "iproute2", "iptables", "kmod", "less",
+    "aria2", "ca-certificates", "curl", "dbus", "docker.io", "git", "git-lfs", "iproute2", "iptables", "kmod", "less",
     "openssh-client", "openssh-server", "procps", "psmisc", "python3", "rsync", "sudo", "systemd", "systemd-sysv",
     "zstd",
 )  # fmt: skip

@@ -12,12 +12,13 @@ import pytest
 import yaml
 from ansible_collections.ascend.fleet.plugins.filter.artifact_requests import artifact_requests
 from ansible_collections.ascend.fleet.plugins.filter.artifact_sources import artifact_sources
+from ansible_collections.ascend.fleet.plugins.filter.artifact_trackers import artifact_trackers
 from ansible_collections.ascend.fleet.plugins.module_utils import _lfs, _mirrors, _release_select
 
 ROOT = Path(__file__).resolve().parents[4]
 HOSTVARS = {
     "m1": {"ansible_host": "192.0.2.5", "artifact_mirror_port": 9000},
-    "m2": {"ansible_host": "2001:db8::5"},
+    "m2": {"ansible_host": "2001:db8::5", "artifact_mirror_tracker_port": 7000},
     "m3": {"artifact_mirror_url": "https://mirror.example/fleet/", "artifact_mirror_root": "/srv/m/"},
 }
 URLS = ["http://192.0.2.5:9000", "http://[2001:db8::5]:8008", "https://mirror.example/fleet"]
@@ -44,6 +45,25 @@ RELEASE: dict[str, Any] = {
 )
 def test_hosts_are_spread_over_the_mirrors(host: str, hosts: list[str], expected: list[str]) -> None:
     assert artifact_sources(["m1", "m2", "m3"], HOSTVARS, host, hosts) == expected
+
+
+@pytest.mark.parametrize(("hosts", "least", "share"), [(5, 5, True), (4, 5, False), (50, 0, False), (1, 1, True)])
+def test_hosts_share_from_a_number_on_and_all_ask_the_same_trackers(hosts: int, least: int, share: bool) -> None:
+    variables = {**HOSTVARS, "m4": {"artifact_mirror_tracker_url": "https://t.example/announce"}}
+    names = ["host-%d" % n for n in range(hosts)]
+    expected = [
+        "http://192.0.2.5:6969/announce",
+        "http://[2001:db8::5]:7000/announce",
+        "http://m3:6969/announce",
+        "https://t.example/announce",
+    ]
+    assert artifact_trackers(["m1", "m2", "m3", "m4"], variables, names, least) == (expected if share else [])
+    assert artifact_trackers([], {}, names, least) == []
+
+
+def test_a_mirror_with_a_certificate_is_asked_over_tls() -> None:
+    variables = {"m": {"ansible_host": "192.0.2.5", "artifact_mirror_certificate": "/etc/mirror.pem"}}
+    assert artifact_sources(["m"], variables, "a") == ["https://192.0.2.5:8008"]
 
 
 def test_a_mirror_asks_those_before_it() -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Iterator
 
 import pytest
-from ansible_collections.ascend.fleet.plugins.module_utils import _lfs, _lfs_repository, _lfs_store
+from ansible_collections.ascend.fleet.plugins.module_utils import _lfs, _lfs_repository, _lfs_store, _swarm, _torrent
 from ansible_collections.ascend.fleet.plugins.module_utils._lfs import ArtifactError, Manifest, Wanted
 from ansible_collections.ascend.fleet.plugins.module_utils._lfs_repository import Outcome, Repository, Request
 
@@ -365,3 +365,111 @@ def test_the_module_needs_no_git_for_a_mirror(server: Server, tmp_path: Path, mo
     with pytest.raises(ArtifactError, match="needed are git and git-lfs") as caught:
         ensure(tmp_path / "other", "http://127.0.0.1:9", ask_origin=True)
     assert "http://127.0.0.1:9 was passed over" in str(caught.value)
+
+
+# --- sharing --------------------------------------------------------------------------------------------------------
+
+
+class Others:
+    """Stands in the place of aria2: what other hosts give, by hash."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+        self.folder = folder
+        self.give: dict[str, bytes] = {}
+        self.asked: list[list[str]] = []
+        self.seeded: list[list[str]] = []
+        self.problem = ""
+        monkeypatch.setattr(_swarm.Swarm, "obstacle", lambda swarm: None)
+        monkeypatch.setattr(_swarm.Swarm, "bring", self.bring)
+        monkeypatch.setattr(
+            _swarm.Swarm, "seed", lambda swarm, objects, *rest: self.seeded.append([o.oid for o in objects])
+        )
+
+    def bring(self, objects: list[_swarm.Shared], begun: dict[str, str], timeout: float) -> tuple[dict[str, str], str]:
+        self.asked.append([shared.oid for shared in objects])
+        found = {}
+        for shared in objects:
+            if shared.oid in self.give:
+                name = self.folder / shared.oid
+                name.write_bytes(self.give[shared.oid])
+                found[shared.oid] = str(name)
+        return found, self.problem
+
+
+@pytest.fixture
+def others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Others:
+    (tmp_path / "others").mkdir()
+    return Others(monkeypatch, tmp_path / "others")
+
+
+@pytest.fixture
+def sharing(server: Server, tmp_path: Path) -> Iterator[Server]:
+    """A mirror that shares, filled from another one as mirrors are."""
+    store = tmp_path / "sharing"
+    ensure(tmp_path / "mirror", server.url, store=str(store), share=True)
+    found = Server(store)
+    yield found
+    found.close()
+
+
+SWARM = _swarm.Settings(trackers=("http://127.0.0.1:9/announce",))
+
+
+def test_a_store_that_shares_has_the_hashes_of_the_pieces_and_a_list_for_the_tracker(
+    sharing: Server, server: Server, tmp_path: Path
+) -> None:
+    store = _lfs_store.HttpStore(sharing.url)
+    pieces = store.pieces(oid_of(LARGE), len(LARGE))
+    (tmp_path / "large").write_bytes(LARGE)
+    assert pieces == _torrent.hash_pieces(str(tmp_path / "large"))
+    assert store.pieces(oid_of(SMALL["config.json"]), 2) is None
+    listed = (sharing.folder / "shared").read_text().split()
+    assert listed == [_torrent.info_hash(oid_of(LARGE), len(LARGE), pieces)]
+    assert _lfs_store.HttpStore(server.url).pieces(oid_of(LARGE), len(LARGE)) is None
+    # A store that was filled before there was sharing gets what is missing, and the next run changes nothing.
+    (sharing.folder / _lfs_store.pieces_path(oid_of(LARGE))).unlink()
+    assert ensure(tmp_path / "mirror", server.url, store=str(sharing.folder), share=True).changed
+    assert not ensure(tmp_path / "mirror", server.url, store=str(sharing.folder), share=True).changed
+
+
+def test_what_others_give_does_not_come_from_the_mirror(sharing: Server, others: Others, tmp_path: Path) -> None:
+    others.give = {oid_of(LARGE): LARGE}
+    outcome = ensure(tmp_path / "dest", sharing.url, swarm=SWARM)
+    assert (tmp_path / "dest" / "large.bin").read_bytes() == LARGE
+    assert (outcome.shared, outcome.source, outcome.notes) == (True, sharing.url, [])
+    assert others.asked == others.seeded == [[oid_of(LARGE)]]
+    assert not any(_lfs_store.object_path(oid_of(LARGE)) in path for path, _o, _n in sharing.sent)
+    ensure(tmp_path / "alone", sharing.url)
+    assert len(others.asked) == 1, "without a tracker nothing is shared"
+
+
+def test_what_others_give_wrong_or_not_at_all_comes_from_the_mirror(
+    sharing: Server, others: Others, tmp_path: Path
+) -> None:
+    others.give = {oid_of(LARGE): LARGE[::-1]}
+    outcome = ensure(tmp_path / "dest", sharing.url, swarm=SWARM)
+    assert (tmp_path / "dest" / "large.bin").read_bytes() == LARGE
+    assert "hashes of the pieces" in " ".join(outcome.notes)
+    others.give, others.problem = {}, "aria2c ended with status 7"
+    outcome = ensure(tmp_path / "other", sharing.url, swarm=SWARM)
+    assert (tmp_path / "other" / "large.bin").read_bytes() == LARGE
+    assert "other hosts did not give everything: aria2c ended with status 7" in outcome.notes
+    assert not outcome.shared
+
+
+def test_what_an_unfinished_swarm_has_left_is_used_by_whoever_goes_on(
+    sharing: Server, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "chown", lambda *args, **kwargs: None)  # tests may not be root
+    work = tmp_path / "dest" / ".git" / "ascend-fleet" / "swarm" / "work"
+    (work / "pieces").mkdir(parents=True)
+    (work / "data").mkdir()
+    pieces = (sharing.folder / _lfs_store.pieces_path(oid_of(LARGE))).read_bytes()
+    (work / "pieces" / oid_of(LARGE)).write_bytes(pieces)
+    (work / "data" / oid_of(LARGE)).write_bytes(LARGE[:1_000_000])
+    outcome = ensure(tmp_path / "dest", server.url)
+    assert (tmp_path / "dest" / "large.bin").read_bytes() == LARGE
+    offsets = [offset for path, offset, _n in server.sent if _lfs_store.object_path(oid_of(LARGE)) in path]
+    assert offsets[-1] == 3 * 256 * 1024
+    assert outcome.resumed_bytes >= 3 * 256 * 1024
+    assert not work.exists()

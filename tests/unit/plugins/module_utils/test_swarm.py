@@ -1,0 +1,189 @@
+# Copyright (c) 2026, ascend.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sharing with other hosts: what aria2 is told, and what is believed of what it leaves."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import stat
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+from ansible_collections.ascend.fleet.plugins.module_utils import _command, _swarm, _torrent
+
+CONTENT = random.Random(6).randbytes(1_500_000)
+OID = hashlib.sha256(CONTENT).hexdigest()
+TRACKER = "http://192.0.2.5:6969/announce"
+SEED = "http://192.0.2.5:8008/objects/x"
+
+
+class Fake:
+    """systemd-run and aria2c; ``work`` does in the data folder what aria2 would."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.ran: list[list[str]] = []
+        self.work: Callable[[Path], Any] = lambda data: (data / OID).write_bytes(CONTENT)
+        self.status = 0
+        self.said = ""
+
+    def run(self, argv: list[str], *, timeout: float) -> _command.Completed:
+        self.ran.append(argv)
+        if argv[0] == "systemd-run" and "--wait" in argv:
+            self.work(self.place / "work" / "data")
+            return _command.Completed(tuple(argv), self.status, self.said, "", False)
+        return _command.Completed(tuple(argv), 0, "", "", False)
+
+    @property
+    def started(self) -> list[str]:
+        return next(argv for argv in self.ran if argv[0] == "systemd-run")
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
+    monkeypatch.setattr(os, "chown", lambda *args, **kwargs: None)  # tests may not be root
+    monkeypatch.setattr(_swarm.shutil, "which", lambda name: "/usr/bin/" + name)
+    return Fake(tmp_path / "swarm")
+
+
+def swarm(fake: Fake, **settings: Any) -> _swarm.Swarm:
+    return _swarm.Swarm(str(fake.place), _swarm.Settings(trackers=(TRACKER,), **settings), fake.run)
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> _swarm.Shared:
+    (tmp_path / "original").write_bytes(CONTENT)
+    return _swarm.Shared(OID, len(CONTENT), _torrent.hash_pieces(str(tmp_path / "original")), (SEED,))
+
+
+def test_what_is_whole_is_returned_as_a_file_of_ours(fake: Fake, shared: _swarm.Shared) -> None:
+    fake.work = lambda data: ((data / OID).write_bytes(CONTENT), (data / OID).chmod(0o666))
+    found, problem = swarm(fake).bring([shared], {}, 60)
+    assert (list(found), problem) == ([OID], "")
+    assert Path(found[OID]).read_bytes() == CONTENT
+    assert stat.S_IMODE(os.stat(found[OID]).st_mode) == 0o644
+    assert stat.S_IMODE(fake.place.stat().st_mode) == 0o700, "nobody else reaches the folder in which all may write"
+    torrent = (fake.place / "work" / "torrents" / (OID + ".torrent")).read_bytes()
+    assert TRACKER.encode() in torrent
+    assert SEED.encode() in torrent
+    lines = (fake.place / "work" / "list").read_text().splitlines()
+    assert lines == ["/run/ascend-fleet/torrents/%s.torrent" % OID, "  dir=/run/ascend-fleet/data"]
+
+
+def test_aria2_runs_with_no_rights_and_talks_to_the_site_only(fake: Fake, shared: _swarm.Shared) -> None:
+    swarm(fake, ports="7000-7001", ca_path="/etc/ca.pem").bring([shared], {}, 60)
+    words = fake.started
+    for word in (
+        "--property=DynamicUser=yes", "--property=CapabilityBoundingSet=", "--property=ProtectSystem=strict",
+        "--property=BindPaths=%s/work:/run/ascend-fleet" % fake.place, "--enable-dht=false", "--bt-enable-lpd=false",
+        "--property=BindReadOnlyPaths=/etc/ca.pem:/run/ascend-fleet/ca.pem", "--listen-port=7000-7001",
+        "--ca-certificate=/run/ascend-fleet/ca.pem", "--check-integrity=true", "--seed-time=0",
+    ):  # fmt: skip
+        assert word in words
+    assert not any("check-certificate" in word for word in words)
+    stops = [argv for argv in fake.ran if argv[:2] == ["systemctl", "stop"]]
+    assert fake.ran[0] == stops[0], "what an interrupted run has left goes first"
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda data: None,
+        lambda data: (data / OID).write_bytes(CONTENT[:-1]),
+        lambda data: ((data / OID).write_bytes(CONTENT), (data / (OID + ".aria2")).write_bytes(b"")),
+    ],
+    ids=["nothing", "short", "unfinished"],
+)
+def test_what_is_not_whole_is_not_returned_and_the_reason_is_told(fake: Fake, shared: _swarm.Shared, work: Any) -> None:
+    fake.work, fake.status = work, 7
+    fake.said = "11/22 13:00:00 [ERROR] CUID#7 - Download aborted.\nerrorCode=8 URI=http://192.0.2.5:8008/objects/x\n"
+    found, problem = swarm(fake).bring([shared], {}, 60)
+    assert found == {}
+    assert problem == "aria2c ended with status 7: errorCode=8 URI=http://192.0.2.5:8008/objects/x"
+
+
+def test_a_planted_link_gets_nobody_elses_file_opened(fake: Fake, shared: _swarm.Shared, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes(CONTENT)
+    secret.chmod(0o600)
+    for plant in (lambda data: (data / OID).symlink_to(secret), lambda data: os.link(secret, data / OID)):
+        fake.work = plant
+        found, _problem = swarm(fake).bring([shared], {}, 60)
+        assert found == {}
+        swarm(fake).salvage(OID, len(CONTENT), str(tmp_path / "part"))
+        assert not (tmp_path / "part").exists()
+        assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+        (fake.place / "work" / "data" / OID).unlink()
+
+
+def test_a_beginning_is_used_up_and_an_end_without_all_becomes_one_again(
+    fake: Fake, shared: _swarm.Shared, tmp_path: Path
+) -> None:
+    part = tmp_path / "part"
+    part.write_bytes(CONTENT[:600_000])
+    seen = []
+
+    def work(data: Path) -> None:
+        seen.append((data / OID).read_bytes())
+        with (data / OID).open("r+b") as handle:  # a piece behind a hole
+            handle.seek(1_310_720)
+            handle.write(CONTENT[1_310_720:])
+        (data / (OID + ".aria2")).write_bytes(b"")
+
+    fake.work, fake.status = work, 7
+    one = swarm(fake)
+    found, _problem = one.bring([shared], {OID: str(part)}, 60)
+    assert (found, seen) == ({}, [CONTENT[:600_000]])
+    assert not part.exists()
+    assert one.received(OID) > 0
+    swarm(fake).salvage(OID, len(CONTENT), str(part))
+    assert part.read_bytes() == CONTENT[: 2 * 256 * 1024], "whole right pieces from the beginning"
+    assert one.received(OID) == 0
+
+
+def test_a_longer_beginning_wins(fake: Fake, shared: _swarm.Shared, tmp_path: Path) -> None:
+    fake.work = lambda data: (data / OID).write_bytes(CONTENT[:300_000])
+    one = swarm(fake)
+    one.bring([shared], {}, 60)
+    part = tmp_path / "part"
+    part.write_bytes(CONTENT[:700_000])
+    one.salvage(OID, len(CONTENT), str(part))
+    assert part.read_bytes() == CONTENT[:700_000]
+    one.clean()
+    assert not (fake.place / "work").exists()
+
+
+def test_seeding_reads_and_ends(fake: Fake, shared: _swarm.Shared, tmp_path: Path) -> None:
+    swarm(fake, seed_minutes=7).seed([shared], str(tmp_path), lambda oid: "%s/%s" % (oid[:2], oid[2:4]))
+    words = fake.started
+    assert "--seed-time=7" in words
+    assert "--property=BindReadOnlyPaths=%s:/run/ascend-fleet/objects" % tmp_path in words
+    assert not any(word.startswith("--property=BindPaths") for word in words)
+    lines = (fake.place / "work" / "seeds").read_text().splitlines()
+    assert lines[1] == "  dir=/run/ascend-fleet/objects/%s/%s" % (OID[:2], OID[2:4])
+    fake.ran.clear()
+    swarm(fake, seed_minutes=0).seed([shared], str(tmp_path), lambda oid: "x")
+    assert not any(argv[0] == "systemd-run" for argv in fake.ran)
+
+
+@pytest.mark.parametrize(
+    ("missing", "uid", "ca_is_folder", "words"),
+    [
+        ("aria2c", 0, False, "the package aria2"),
+        ("systemd-run", 0, False, "root and systemd"),
+        ("", 1000, False, "root and systemd"),
+        ("", 0, True, "in a file; found the folder"),
+        ("", 0, False, None),
+    ],
+)
+def test_what_stands_in_the_way(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, missing: str, uid: int, ca_is_folder: bool, words: Any
+) -> None:
+    monkeypatch.setattr(_swarm.shutil, "which", lambda name: None if name == missing else name)
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    found = swarm(fake, ca_path=str(tmp_path) if ca_is_folder else None).obstacle()
+    assert found is None if words is None else words in str(found)
