@@ -290,11 +290,12 @@ class Repository:
                 raise error
         self._rescue({})
         self._swarm.clean()
-        self._swarm.seed(
-            shared,
-            self._object_root,
-            lambda oid: os.path.relpath(os.path.dirname(self._object(oid)), self._object_root),
-        )
+        if shared:
+            self._swarm.seed(
+                shared,
+                self._object_root,
+                lambda oid: os.path.relpath(os.path.dirname(self._object(oid)), self._object_root),
+            )
 
     def _bring_shared(
         self, store: _lfs_store.FolderStore | _lfs_store.HttpStore, needed: Sequence[Wanted]
