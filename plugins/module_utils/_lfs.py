@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, Iterable, Mapping, Optional, Sequence
 from urllib.parse import urlsplit, urlunsplit
 
+from ansible_collections.ascend.fleet.plugins.module_utils._progress import human_bytes
+
 POINTER_MAX_BYTES = 1024
 _POINTER_VERSION = re.compile(r"^version https://(?:git-lfs\.github\.com/spec/v1|hawser\.github\.com/spec/v1)$")
 _OID = re.compile(r"^[0-9a-f]{64}$")
@@ -222,16 +224,6 @@ def plan_rescue(found: Iterable[Partial], sizes: Mapping[str, int]) -> Rescue:
         if best is not None:
             (rescue.whole if best.size == size else rescue.keep)[oid] = best
     return rescue
-
-
-def human_bytes(count: int) -> str:
-    """Return ``count`` bytes as people write them: 53.8 GB."""
-    value = float(count)
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if value < 1000 or unit == "TB":
-            return "%d %s" % (value, unit) if unit == "B" else "%.1f %s" % (value, unit)
-        value /= 1000
-    return str(count)  # not reached
 
 
 def disk_problem(*, needed: int, free: int, place: str, mount: str, what: str) -> Optional[str]:

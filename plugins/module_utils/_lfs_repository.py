@@ -836,7 +836,7 @@ class Repository:
                 raise self._failure(
                     done,
                     "downloading %s of %d files (%s of it is here and kept)"
-                    % (_lfs.human_bytes(sum(sizes.values())), len(sizes), _lfs.human_bytes(max(0, have))),
+                    % (_progress.human_bytes(sum(sizes.values())), len(sizes), _progress.human_bytes(max(0, have))),
                 )
             self._sleep(min(60, 2**attempt))
         self.outcome.downloaded_bytes += sum(sizes.values()) - (first_kept or 0)

@@ -138,10 +138,14 @@ options:
         counted from the last time that it brought something.
     type: int
     default: 600
+  title:
+    description:
+      - What the controller's lines call the transfer, in a word or two. By default the repository's name.
+    type: str
   progress:
     description:
       - File on the host into which to write how far the work is. The action plugin sets it, and prints a line now and
-        then.
+        then, as the variable C(fleet_progress) says.
     type: path
   peek:
     description:
@@ -307,6 +311,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.ascend.fleet.plugins.module_utils import _lfs, _lfs_repository
+from ansible_collections.ascend.fleet.plugins.module_utils._progress import human_bytes
 
 ARGUMENTS: dict[str, Any] = {
     "repository": {"type": "str", "required": True},
@@ -328,6 +333,7 @@ ARGUMENTS: dict[str, Any] = {
     "retries": {"type": "int", "default": 5},
     "timeout": {"type": "int", "default": 86400},
     "lock_timeout": {"type": "int", "default": 600},
+    "title": {"type": "str"},
     "progress": {"type": "path"},
     "peek": {"type": "bool", "default": False},
 }
@@ -405,10 +411,10 @@ def message_of(request: _lfs_repository.Request, outcome: _lfs_repository.Outcom
     if outcome.downloaded_bytes or outcome.resumed_bytes:
         return "%s are complete and verified; %s were downloaded, %s resumed" % (
             count,
-            _lfs.human_bytes(outcome.downloaded_bytes),
-            _lfs.human_bytes(outcome.resumed_bytes),
+            human_bytes(outcome.downloaded_bytes),
+            human_bytes(outcome.resumed_bytes),
         )
-    return "%s: %s to download" % (count, _lfs.human_bytes(outcome.missing_bytes))
+    return "%s: %s to download" % (count, human_bytes(outcome.missing_bytes))
 
 
 def main() -> None:
