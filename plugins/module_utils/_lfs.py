@@ -318,7 +318,7 @@ class Record:
 
 @dataclass
 class State:
-    """What an earlier run verified (``files``), and which request asked for which files (``requests``)."""
+    """What an earlier run verified (``files``), and which request asked for which files, and when (``requests``)."""
 
     files: dict[str, Record] = field(default_factory=dict)
     requests: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -330,8 +330,11 @@ def request_key(name: str, revision: str, include: Sequence[str], exclude: Seque
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:32]
 
 
-def load_state(text: str) -> State:
-    """Read the state file; one that is damaged or of another version counts as empty: everything is verified anew."""
+def load_state(text: str, used_at: float = 0.0) -> State:
+    """Read the state file; one that is damaged or of another version counts as empty: everything is verified anew.
+
+    ``used_at`` is for requests of which an earlier version of this file did not say when they were used.
+    """
     try:
         data = json.loads(text)
         if data["version"] != 1:
@@ -339,7 +342,12 @@ def load_state(text: str) -> State:
         return State(
             files={path: Record(**record) for path, record in data["files"].items()},
             requests={
-                key: {"revision": str(r["revision"]), "commit": str(r["commit"]), "files": dict(r["files"])}
+                key: {
+                    "revision": str(r["revision"]),
+                    "commit": str(r["commit"]),
+                    "files": dict(r["files"]),
+                    "used_at": float(r.get("used_at", used_at)),
+                }
                 for key, r in data["requests"].items()
             },
         )

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import os
 import shutil
@@ -19,7 +18,7 @@ from typing import Callable, Iterable, Mapping, Optional, Sequence, TypeVar
 from urllib.parse import urlsplit
 
 from ansible_collections.ascend.fleet.plugins.module_utils import _command, _lfs, _lfs_store, _progress
-from ansible_collections.ascend.fleet.plugins.module_utils._files import write_atomically
+from ansible_collections.ascend.fleet.plugins.module_utils._files import beside_others, locked, write_atomically
 from ansible_collections.ascend.fleet.plugins.module_utils._lfs import ArtifactError, Record, State, Wanted
 
 _CHUNK = 8 * 1024 * 1024
@@ -52,6 +51,12 @@ class Request:
     sources: tuple[str, ...] = ()
     ask_origin: bool = True
     store: Optional[str] = None
+
+    @property
+    def key(self) -> str:
+        """What identifies the request on every host."""
+        key: str = _lfs.request_key(_lfs.repository_name(self.repository), self.revision, self.paths, self.exclude)
+        return key
 
 
 @dataclass
@@ -194,6 +199,7 @@ class Repository:
             "revision": self.request.revision,
             "commit": str(self.outcome.commit),
             "files": {w.path: w.oid for w in wanted},
+            "used_at": time.time(),
         }
         self._save_state(state)
         shutil.rmtree(os.path.join(self.own_dir, "staging"), ignore_errors=True)
@@ -339,16 +345,16 @@ class Repository:
         if self.request.store is None or self._is_published():
             return False
         objects = [(w.oid, w.size, self._file(w.path)) for w in self.outcome.files]
-        _lfs_store.publish(self.request.store, self._key, self._manifest(), objects)
+        # The state names the request already: whoever prunes the store alone finds it there, or finds us here.
+        with beside_others(self.request.store):
+            _lfs_store.publish(self.request.store, self._key, self._manifest(), objects)
         return True
 
     # --- what is remembered -----------------------------------------------------------------------------------------
 
     @property
     def _key(self) -> str:
-        r = self.request
-        key: str = _lfs.request_key(_lfs.repository_name(r.repository), r.revision, r.paths, r.exclude)
-        return key
+        return self.request.key
 
     @property
     def _state_file(self) -> str:
@@ -357,7 +363,7 @@ class Repository:
     def _load_state(self) -> State:
         try:
             with open(self._state_file, encoding="utf-8") as handle:
-                return _lfs.load_state(handle.read())
+                return _lfs.load_state(handle.read(), os.fstat(handle.fileno()).st_mtime)
         except OSError:
             return State()
 
@@ -969,7 +975,7 @@ class Repository:
         os.makedirs(self.own_dir, exist_ok=True)
         name = os.path.join(self.own_dir, "lock")
         fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        if not _locked(fd):
+        if not locked(fd):
             with self._progress.watching("waiting for another run", self._partial_bytes, None):
                 self._wait_for_lock(fd)
         os.ftruncate(fd, 0)
@@ -979,7 +985,7 @@ class Repository:
     def _wait_for_lock(self, fd: int) -> None:
         deadline = time.monotonic() + self.request.lock_timeout
         seen = -1
-        while not _locked(fd):
+        while not locked(fd):
             arrived = self._partial_bytes()
             if arrived != seen:
                 # The other one gets further: what it brings is what we would download.
@@ -997,14 +1003,6 @@ class Repository:
 
     def _partial_bytes(self) -> int:
         return sum(partial.size for partial in self._partials())
-
-
-def _locked(fd: int) -> bool:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def _record(name: str, w: Wanted) -> Record:

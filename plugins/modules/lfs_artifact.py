@@ -247,6 +247,11 @@ dest:
   returned: always
   type: str
   sample: /var/lib/ascend-fleet/models/Qwen3.5-27B
+request:
+  description: Identifies what was asked for, whatever it turned out to be. M(ascend.fleet.artifact_prune) takes it.
+  returned: always
+  type: str
+  sample: 4f1c9f5b8c0e2a7d6b3f0e9d8c7b6a51
 files:
   description: The files asked for.
   returned: always
@@ -373,6 +378,7 @@ def result_of(request: _lfs_repository.Request, outcome: _lfs_repository.Outcome
         "known": outcome.known,
         "settled": outcome.settled,
         "dest": request.dest,
+        "request": request.key,
         "files": [
             {"path": w.path, "file": os.path.join(request.dest, w.path), "oid": w.oid, "size": w.size, "lfs": w.lfs}
             for w in outcome.files

@@ -223,9 +223,12 @@ def test_safe_name(text: str, expected: str) -> None:
 def test_state_survives_writing_and_reading() -> None:
     state = _lfs.State(
         files={"a": _lfs.Record(OID, 3, 1700000000000000001, 42, True)},
-        requests={"k": {"revision": "main", "commit": "c" * 40, "files": {"a": OID}}},
+        requests={"k": {"revision": "main", "commit": "c" * 40, "files": {"a": OID}, "used_at": 5.5}},
     )
-    assert _lfs.load_state(_lfs.dump_state(state)) == state
+    assert _lfs.load_state(_lfs.dump_state(state), 7.0) == state
+    # A file of before it said when requests were used.
+    del state.requests["k"]["used_at"]
+    assert _lfs.load_state(_lfs.dump_state(state), 7.0).requests["k"]["used_at"] == 7.0
 
 
 @pytest.mark.parametrize(
