@@ -342,11 +342,13 @@ class Repository:
 
     def _publish(self) -> bool:
         """Put what is here into the store; say whether it was not there."""
-        if self.request.store is None or self._is_published():
+        if self.request.store is None:
             return False
         objects = [(w.oid, w.size, self._file(w.path)) for w in self.outcome.files]
-        # The state names the request already: whoever prunes the store alone finds it there, or finds us here.
+        # The state names the request already: whoever prunes the store either sees that, or has ended before we look.
         with beside_others(self.request.store):
+            if self._is_published():
+                return False
             _lfs_store.publish(self.request.store, self._key, self._manifest(), objects)
         return True
 
@@ -972,12 +974,16 @@ class Repository:
     # --- one at a time ----------------------------------------------------------------------------------------------
 
     def _lock(self) -> None:
-        os.makedirs(self.own_dir, exist_ok=True)
         name = os.path.join(self.own_dir, "lock")
-        fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        if not locked(fd):
-            with self._progress.watching("waiting for another run", self._partial_bytes, None):
-                self._wait_for_lock(fd)
+        while True:
+            os.makedirs(self.own_dir, exist_ok=True)
+            fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            if not locked(fd):
+                with self._progress.watching("waiting for another run", self._partial_bytes, None):
+                    self._wait_for_lock(fd)
+            if _is_file(fd, name):
+                break
+            os.close(fd)  # the folder was pruned while we waited
         os.ftruncate(fd, 0)
         os.pwrite(fd, ("%d\n" % os.getpid()).encode(), 0)
         self._lock_fd = fd
@@ -1003,6 +1009,14 @@ class Repository:
 
     def _partial_bytes(self) -> int:
         return sum(partial.size for partial in self._partials())
+
+
+def _is_file(fd: int, name: str) -> bool:
+    """Whether an open file still has this name."""
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(name))
+    except FileNotFoundError:
+        return False
 
 
 def _record(name: str, w: Wanted) -> Record:

@@ -456,6 +456,25 @@ def test_what_another_run_has_just_done_is_not_undone(site: Site, monkeypatch: p
     assert site.is_served_whole()
 
 
+def test_who_waited_for_a_folder_that_was_removed_begins_anew(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.bring(V0)
+    folder = site.root / "repositories/O--images"
+    with contextlib.ExitStack() as holder:
+        assert holder.enter_context(_files.alone(str(folder / ".git/ascend-fleet/lock")))
+
+        def sleep(seconds: float) -> None:
+            _prune.remove_folder(str(folder))
+            holder.close()
+
+        real = _lfs_repository.Repository
+        monkeypatch.setattr(_lfs_repository, "Repository", lambda request: real(request, sleep))
+        site.bring(V1)
+    monkeypatch.undo()
+    assert site.is_settled(V1)
+    assert (folder / ".git/ascend-fleet/lock").exists()
+    assert not site.is_settled(V0)
+
+
 class Killed(BaseException):
     pass
 
