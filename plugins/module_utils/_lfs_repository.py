@@ -192,6 +192,7 @@ class Repository:
 
     def _conclude(self, state: State, wanted: Sequence[Wanted], absent: Sequence[Wanted]) -> Outcome:
         """Everything is in place: remember it, and hand it on."""
+        paths, objects = self._unnamed(state, wanted)
         for key, other in list(state.requests.items()):
             if other["revision"] == self.request.revision and other["commit"] != self.outcome.commit:
                 del state.requests[key]  # of before the revision moved
@@ -201,11 +202,23 @@ class Repository:
             "files": {w.path: w.oid for w in wanted},
             "used_at": time.time(),
         }
+        for path in paths:
+            state.files.pop(path, None)
         self._save_state(state)
+        for name in [self._file(path) for path in paths] + [self._object(oid) for oid in objects]:
+            _remove(name)
         shutil.rmtree(os.path.join(self.own_dir, "staging"), ignore_errors=True)
         published = self._publish()
         self.outcome.changed = bool(absent) or published
         return self.outcome
+
+    def _unnamed(self, state: State, wanted: Sequence[Wanted]) -> tuple[list[str], list[str]]:
+        """Paths and objects that this request named before its revision moved, and that none names now."""
+        former: dict[str, str] = state.requests.get(self._key, {}).get("files", {})
+        named = [{w.path: w.oid for w in wanted}]
+        named += [request["files"] for key, request in state.requests.items() if key != self._key]
+        paths = [path for path in former if not any(path in files for files in named)]
+        return paths, [oid for oid in former.values() if not any(oid in files.values() for files in named)]
 
     # --- stores: a mirror's, a bundle's, our own --------------------------------------------------------------------
 
