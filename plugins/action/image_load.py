@@ -12,3 +12,4 @@ class ActionModule(LiveAction):
     """The action of ``ascend.fleet.image_load``."""
 
     MODULE = "ascend.fleet.image_load"
+    TITLE = "image"

@@ -12,7 +12,7 @@ from typing import Any, Mapping, Optional
 
 from ansible.errors import AnsibleActionFail
 from ansible_collections.ascend.fleet.plugins.module_utils import _lfs, _lfs_store, _progress
-from ansible_collections.ascend.fleet.plugins.plugin_utils._live import LiveAction, Teller, display
+from ansible_collections.ascend.fleet.plugins.plugin_utils._live import LiveAction
 
 # What is sent with one command: so much that the command costs little, so little that it can be held in memory.
 CHUNK = 32 * 1024 * 1024
@@ -44,12 +44,15 @@ class ActionModule(LiveAction):
             foreseen = self._foresee(arguments, task_vars)
             if self._task.check_mode or foreseen.get("failed") or foreseen.get("unreachable"):
                 return foreseen
-            self._send_objects(str(bundle), str(arguments["dest"]), foreseen["missing"], task_vars)
+            self._send_objects(str(bundle), arguments, foreseen["missing"], task_vars)
             self._task.args = arguments
             return super().run(tmp, task_vars)
         finally:
             self._task.args = before
             self._low_level_execute_command("rm -rf %s" % shlex.quote(store))
+
+    def _title(self, arguments: Mapping[str, Any]) -> str:
+        return str(arguments.get("title") or _lfs.repository_name(str(arguments.get("repository"))))
 
     def _manifest(self, bundle: str, arguments: Mapping[str, Any]) -> tuple[str, _lfs.Manifest]:
         """Find what the bundle has for this request."""
@@ -95,17 +98,17 @@ class ActionModule(LiveAction):
         return result
 
     def _send_objects(
-        self, bundle: str, dest: str, missing: list[dict[str, Any]], task_vars: Mapping[str, Any]
+        self, bundle: str, arguments: Mapping[str, Any], missing: list[dict[str, Any]], task_vars: Mapping[str, Any]
     ) -> None:
         """Send objects to where unfinished downloads lie, from the bytes that are there; the module verifies them."""
         sizes = {str(w["oid"]): int(w["size"]) for w in missing if w["lfs"]}
         if not sizes:
             return
+        dest = str(arguments["dest"])
         folder = "%s/.git/lfs/incomplete" % dest.rstrip("/")
         have = self._lengths(folder, dest, sizes)
         total, done = sum(sizes.values()), sum(have.values())
-        prefix = "%s  %s:" % (task_vars.get("inventory_hostname", ""), self._task.name or self.MODULE)
-        teller = Teller(prefix, display.display)
+        teller = self._teller(arguments, task_vars)
         for oid, size in sizes.items():
             offset = have[oid]
             if offset == size:

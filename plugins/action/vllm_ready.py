@@ -9,14 +9,12 @@ import time
 from typing import Any, Optional
 
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
+from ansible_collections.ascend.fleet.plugins.plugin_utils._live import Lines, Pace, display, lines_for
 
 SLICE_SECONDS = 5
-# A stage tells its percents in such steps, and without news a line comes only so often: a log of CI stays readable.
+# A stage tells its percents in such steps, and without news a line comes only so often.
 STEP_PERCENT = 20
 QUIET_SECONDS = 60
-
-display = Display()
 
 
 def clock(seconds: float) -> str:
@@ -32,8 +30,7 @@ class Teller:
     def __init__(self, host: str, say: Any, now: Any = time.monotonic) -> None:
         self._host = host
         self._say = say
-        self._now = now
-        self._told: dict[str, tuple[tuple[str, int], float]] = {}
+        self._pace = Pace(QUIET_SECONDS, now)
 
     def tell(self, replicas: list[dict[str, Any]]) -> None:
         """Print what is new."""
@@ -44,10 +41,8 @@ class Teller:
             news = (str(replica["stage"]), int(replica.get("percent") or 0) // STEP_PERCENT if left is None else left)
             if replica["ready"]:
                 news = ("ready", 0)
-            before, at = self._told.get(unit, (None, 0.0))
-            if news == before and (replica["ready"] or self._now() - at < QUIET_SECONDS):
+            if not self._pace.is_due(unit, news, repeat=not replica["ready"]):
                 continue
-            self._told[unit] = (news, self._now())
             name = unit[: -len(".service")] if unit.endswith(".service") else unit
             self._say("%s  %s  %s  (%s)" % (self._host, name, replica["text"], clock(replica["seconds"])))
 
@@ -59,14 +54,17 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
+        task_vars = task_vars or {}
         arguments = dict(self._task.args)
         if self._task.check_mode or self._task.async_val or arguments.get("slice_seconds"):
             return self._module(arguments, task_vars)
-        teller = Teller((task_vars or {}).get("inventory_hostname", ""), display.display)
+        # What is wrong ends the wait and stands in the result: where only that is wanted, nothing is left to print.
+        shown = lines_for(self, task_vars) is Lines.ALL
+        teller = Teller(task_vars.get("inventory_hostname", ""), display.display)
         resume: Optional[dict[str, Any]] = None
         while True:
             result = self._module({**arguments, "slice_seconds": SLICE_SECONDS, "resume": resume}, task_vars)
-            if isinstance(result.get("replicas"), list):
+            if shown and isinstance(result.get("replicas"), list):
                 teller.tell(result["replicas"])
             resume = result.pop("resume", None)
             if result.get("failed") or result.get("unreachable") or result.get("finished", True) or not resume:

@@ -1,11 +1,14 @@
 # Copyright (c) 2026, ascend.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Write a file so that a kill at any moment leaves the old one or the new one, never half of it."""
+"""Files that survive a kill: whole or not written at all, and locks that end with whoever holds them."""
 
 from __future__ import annotations
 
+import fcntl
 import os
+from contextlib import contextmanager
+from typing import Iterator
 
 
 def write_atomically(name: str, text: str) -> None:
@@ -19,3 +22,38 @@ def write_atomically(name: str, text: str) -> None:
         handle.flush()
         os.fsync(handle.fileno())
     os.replace(fresh, name)
+
+
+def locked(fd: int) -> bool:
+    """Take an open file for oneself; whether that succeeded, at once."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def alone(name: str) -> Iterator[bool]:
+    """Hold a lock, a file or a folder, while the body works: says whether it is held, and never waits."""
+    flags = os.O_RDONLY if os.path.isdir(name) else os.O_RDWR | os.O_CREAT
+    fd = os.open(name, flags | os.O_CLOEXEC, 0o600)
+    try:
+        yield locked(fd)
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def beside_others(folder: str) -> Iterator[None]:
+    """Hold a folder together with others who do so while the body works; waits for who has it alone."""
+    os.makedirs(folder, mode=0o755, exist_ok=True)
+    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH)
+        except OSError:
+            pass  # where there are no locks nobody has it alone either
+        yield
+    finally:
+        os.close(fd)

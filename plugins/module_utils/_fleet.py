@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from typing import Any, Mapping, Optional, Sequence
 from urllib.parse import urlsplit
 
+from ansible_collections.ascend.fleet.plugins.module_utils._progress import MODES
+
 #: Fleet-wide variables and what each may be.
 FLEET_VARIABLES = {
     "artifact_origin": "the base URL of a mirror",
     "artifact_swarm_from": "from how many NPU hosts on they share, 0 for never",
     "fleet_bundle": "the folder of a bundle on the controller",
     "fleet_profile": "least_privilege or guide",
+    "fleet_progress": "auto, always or never",
     "fleet_release": "the name of a release",
     "npu_generation": "a2 or a3",
 }
@@ -26,7 +29,8 @@ REMOVED_VARIABLES: dict[str, str] = {}
 #: What roles leave behind in a host's variables: no mistake of the inventory when a second playbook validates it again.
 RESULTS = ("_result", "_node", "_findings")
 
-PROFILES = ("least_privilege", "guide")
+#: Variables that are one of a few words.
+CHOICES = {"fleet_profile": ("least_privilege", "guide"), "fleet_progress": MODES}
 
 
 @dataclass(frozen=True)
@@ -119,11 +123,11 @@ def _host_mistakes(
     if not own.get("fleet_release"):
         fix = "set fleet_release in group_vars/all.yml of the inventory"
         out.append(("fleet_release not set", "the name of a release, such as qwen3_5_27b_v0", fix))
-    profile = own.get("fleet_profile")
-    if profile is not None and not _is_template(profile) and profile not in PROFILES:
-        out.append(
-            ("fleet_profile: %s" % profile, " or ".join(PROFILES), "set fleet_profile to one of them or remove it")
-        )
+    for name, choices in CHOICES.items():
+        value = own.get(name)
+        if value is not None and not _is_template(value) and value not in choices:
+            needed = " or ".join((", ".join(choices[:-1]), choices[-1]))
+            out.append(("%s: %s" % (name, value), needed, "set %s to one of them or remove it" % name))
     origin = own.get("artifact_origin")
     if origin and not _is_template(origin):
         parts = urlsplit(str(origin))

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, Iterable, Mapping, Optional, Sequence
 from urllib.parse import urlsplit, urlunsplit
 
+from ansible_collections.ascend.fleet.plugins.module_utils._progress import human_bytes
+
 POINTER_MAX_BYTES = 1024
 _POINTER_VERSION = re.compile(r"^version https://(?:git-lfs\.github\.com/spec/v1|hawser\.github\.com/spec/v1)$")
 _OID = re.compile(r"^[0-9a-f]{64}$")
@@ -224,16 +226,6 @@ def plan_rescue(found: Iterable[Partial], sizes: Mapping[str, int]) -> Rescue:
     return rescue
 
 
-def human_bytes(count: int) -> str:
-    """Return ``count`` bytes as people write them: 53.8 GB."""
-    value = float(count)
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if value < 1000 or unit == "TB":
-            return "%d %s" % (value, unit) if unit == "B" else "%.1f %s" % (value, unit)
-        value /= 1000
-    return str(count)  # not reached
-
-
 def disk_problem(*, needed: int, free: int, place: str, mount: str, what: str) -> Optional[str]:
     """Say why ``needed`` bytes do not fit at ``place``, or None when they do."""
     if needed <= free:
@@ -326,7 +318,7 @@ class Record:
 
 @dataclass
 class State:
-    """What an earlier run verified (``files``), and which request asked for which files (``requests``)."""
+    """What an earlier run verified (``files``), and which request asked for which files, and when (``requests``)."""
 
     files: dict[str, Record] = field(default_factory=dict)
     requests: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -338,8 +330,11 @@ def request_key(name: str, revision: str, include: Sequence[str], exclude: Seque
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:32]
 
 
-def load_state(text: str) -> State:
-    """Read the state file; one that is damaged or of another version counts as empty: everything is verified anew."""
+def load_state(text: str, used_at: float = 0.0) -> State:
+    """Read the state file; one that is damaged or of another version counts as empty: everything is verified anew.
+
+    ``used_at`` is for requests of which an earlier version of this file did not say when they were used.
+    """
     try:
         data = json.loads(text)
         if data["version"] != 1:
@@ -347,7 +342,12 @@ def load_state(text: str) -> State:
         return State(
             files={path: Record(**record) for path, record in data["files"].items()},
             requests={
-                key: {"revision": str(r["revision"]), "commit": str(r["commit"]), "files": dict(r["files"])}
+                key: {
+                    "revision": str(r["revision"]),
+                    "commit": str(r["commit"]),
+                    "files": dict(r["files"]),
+                    "used_at": float(r.get("used_at", used_at)),
+                }
                 for key, r in data["requests"].items()
             },
         )

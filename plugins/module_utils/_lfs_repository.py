@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import os
 import shutil
@@ -19,7 +18,7 @@ from typing import Callable, Iterable, Mapping, Optional, Sequence, TypeVar
 from urllib.parse import urlsplit
 
 from ansible_collections.ascend.fleet.plugins.module_utils import _command, _lfs, _lfs_store, _progress, _swarm
-from ansible_collections.ascend.fleet.plugins.module_utils._files import write_atomically
+from ansible_collections.ascend.fleet.plugins.module_utils._files import beside_others, locked, write_atomically
 from ansible_collections.ascend.fleet.plugins.module_utils._lfs import ArtifactError, Record, State, Wanted
 
 _CHUNK = 8 * 1024 * 1024
@@ -54,6 +53,12 @@ class Request:
     store: Optional[str] = None
     share: bool = False
     swarm: _swarm.Settings = field(default_factory=_swarm.Settings)
+
+    @property
+    def key(self) -> str:
+        """What identifies the request on every host."""
+        key: str = _lfs.request_key(_lfs.repository_name(self.repository), self.revision, self.paths, self.exclude)
+        return key
 
 
 @dataclass
@@ -190,6 +195,7 @@ class Repository:
 
     def _conclude(self, state: State, wanted: Sequence[Wanted], absent: Sequence[Wanted]) -> Outcome:
         """Everything is in place: remember it, and hand it on."""
+        paths, objects = self._unnamed(state, wanted)
         for key, other in list(state.requests.items()):
             if other["revision"] == self.request.revision and other["commit"] != self.outcome.commit:
                 del state.requests[key]  # of before the revision moved
@@ -197,12 +203,25 @@ class Repository:
             "revision": self.request.revision,
             "commit": str(self.outcome.commit),
             "files": {w.path: w.oid for w in wanted},
+            "used_at": time.time(),
         }
+        for path in paths:
+            state.files.pop(path, None)
         self._save_state(state)
+        for name in [self._file(path) for path in paths] + [self._object(oid) for oid in objects]:
+            _remove(name)
         shutil.rmtree(os.path.join(self.own_dir, "staging"), ignore_errors=True)
         published = self._publish()
         self.outcome.changed = bool(absent) or published
         return self.outcome
+
+    def _unnamed(self, state: State, wanted: Sequence[Wanted]) -> tuple[list[str], list[str]]:
+        """Paths and objects that this request named before its revision moved, and that none names now."""
+        former: dict[str, str] = state.requests.get(self._key, {}).get("files", {})
+        named = [{w.path: w.oid for w in wanted}]
+        named += [request["files"] for key, request in state.requests.items() if key != self._key]
+        paths = [path for path in former if not any(path in files for files in named)]
+        return paths, [oid for oid in former.values() if not any(oid in files.values() for files in named)]
 
     # --- stores: a mirror's, a bundle's, our own --------------------------------------------------------------------
 
@@ -394,19 +413,21 @@ class Repository:
 
     def _publish(self) -> bool:
         """Put what is here into the store; say whether it was not there."""
-        if self.request.store is None or self._is_published():
+        if self.request.store is None:
             return False
         objects = [(w.oid, w.size, self._file(w.path)) for w in self.outcome.files]
-        _lfs_store.publish(self.request.store, self._key, self._manifest(), objects, self.request.share)
+        # The state names the request already: whoever prunes the store either sees that, or has ended before we look.
+        with beside_others(self.request.store):
+            if self._is_published():
+                return False
+            _lfs_store.publish(self.request.store, self._key, self._manifest(), objects, self.request.share)
         return True
 
     # --- what is remembered -----------------------------------------------------------------------------------------
 
     @property
     def _key(self) -> str:
-        r = self.request
-        key: str = _lfs.request_key(_lfs.repository_name(r.repository), r.revision, r.paths, r.exclude)
-        return key
+        return self.request.key
 
     @property
     def _state_file(self) -> str:
@@ -415,7 +436,7 @@ class Repository:
     def _load_state(self) -> State:
         try:
             with open(self._state_file, encoding="utf-8") as handle:
-                return _lfs.load_state(handle.read())
+                return _lfs.load_state(handle.read(), os.fstat(handle.fileno()).st_mtime)
         except OSError:
             return State()
 
@@ -896,7 +917,7 @@ class Repository:
                 raise self._failure(
                     done,
                     "downloading %s of %d files (%s of it is here and kept)"
-                    % (_lfs.human_bytes(sum(sizes.values())), len(sizes), _lfs.human_bytes(max(0, have))),
+                    % (_progress.human_bytes(sum(sizes.values())), len(sizes), _progress.human_bytes(max(0, have))),
                 )
             self._sleep(min(60, 2**attempt))
         self.outcome.downloaded_bytes += sum(sizes.values()) - (first_kept or 0)
@@ -1008,12 +1029,16 @@ class Repository:
     # --- one at a time ----------------------------------------------------------------------------------------------
 
     def _lock(self) -> None:
-        os.makedirs(self.own_dir, exist_ok=True)
         name = os.path.join(self.own_dir, "lock")
-        fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        if not _locked(fd):
-            with self._progress.watching("waiting for another run", self._partial_bytes, None):
-                self._wait_for_lock(fd)
+        while True:
+            os.makedirs(self.own_dir, exist_ok=True)
+            fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            if not locked(fd):
+                with self._progress.watching("waiting for another run", self._partial_bytes, None):
+                    self._wait_for_lock(fd)
+            if _is_file(fd, name):
+                break
+            os.close(fd)  # the folder was pruned while we waited
         os.ftruncate(fd, 0)
         os.pwrite(fd, ("%d\n" % os.getpid()).encode(), 0)
         self._lock_fd = fd
@@ -1021,7 +1046,7 @@ class Repository:
     def _wait_for_lock(self, fd: int) -> None:
         deadline = time.monotonic() + self.request.lock_timeout
         seen = -1
-        while not _locked(fd):
+        while not locked(fd):
             arrived = self._partial_bytes()
             if arrived != seen:
                 # The other one gets further: what it brings is what we would download.
@@ -1041,12 +1066,12 @@ class Repository:
         return sum(partial.size for partial in self._partials())
 
 
-def _locked(fd: int) -> bool:
+def _is_file(fd: int, name: str) -> bool:
+    """Whether an open file still has this name."""
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+        return os.path.samestat(os.fstat(fd), os.stat(name))
+    except FileNotFoundError:
         return False
-    return True
 
 
 def _record(name: str, w: Wanted) -> Record:

@@ -254,14 +254,10 @@ def _share(store: str, oid: str, size: int) -> None:
     if os.path.exists(target):
         return
     pieces = _torrent.hash_pieces(os.path.join(store, object_path(oid)))
-    listed = os.path.join(store, "shared")
-    names = set()
-    if os.path.exists(listed):
-        with open(listed, encoding="utf-8") as handle:
-            names = set(handle.read().split())
-    names.add(_torrent.info_hash(oid, size, pieces))
-    write_atomically(listed, "".join(name + "\n" for name in sorted(names)))
-    os.chmod(listed, 0o644)
+    # Appended, as another run may add to it at the same time; the tracker reads neither empty nor torn lines.
+    with open(os.path.join(store, "shared"), "ab", buffering=0) as listed:
+        listed.write(b"\n%s\n" % _torrent.info_hash(oid, size, pieces).encode())
+        os.fchmod(listed.fileno(), 0o644)
     _make_readable(store, os.path.dirname(target))
     with open(target + ".new", "wb") as handle:
         handle.write(pieces)

@@ -15,6 +15,10 @@ from typing import Callable, Iterator, Optional
 
 #: The stage before there is anything to measure.
 PREPARE = "prepare"
+#: The stage that a line does not name: what is transferred says enough.
+DOWNLOAD = "download"
+#: What ``fleet_progress`` may be. Left alone, a terminal gets every line and a log only what is wrong.
+MODES = ("auto", "always", "never")
 
 
 @dataclass(frozen=True)
@@ -90,28 +94,39 @@ def parse(text: str) -> Optional[Snapshot]:
 STALL_SECONDS = 20.0
 
 
-def describe(snapshot: Snapshot, first: Optional[Snapshot] = None, moved: Optional[Snapshot] = None) -> str:
-    """Say stage, percent, rate and time left; the rate is the one since ``first``, of the same stage.
+def describe(
+    title: str,
+    snapshot: Snapshot,
+    first: Optional[Snapshot] = None,
+    moved: Optional[Snapshot] = None,
+    stood: Optional[float] = None,
+) -> str:
+    """Say in columns what is transferred, how much of it is there, how fast it comes and how long it will take.
 
-    ``moved`` is when it last got further: a transfer that stands still has no rate, but an age.
+    The rate is the one since ``first``, of the same stage. ``moved`` is when it last got further: a transfer that
+    stands still has no rate, but an age. ``stood`` is for how long it did, when it goes on.
     """
-    words = [snapshot.stage]
+    columns = [title if snapshot.stage == DOWNLOAD else "%s %s" % (title, snapshot.stage)]
     if snapshot.total:
-        words.append("%3d%%" % min(100, 100 * snapshot.done // snapshot.total))
-        words.append("%s of %s" % (_bytes(snapshot.done), _bytes(snapshot.total)))
+        columns.append("%d %%" % min(100, 100 * snapshot.done // snapshot.total))
+        factor, unit = _unit(snapshot.total)
+        columns.append(
+            ("%d/%d %s" if factor == 1 else "%.1f/%.1f %s") % (snapshot.done / factor, snapshot.total / factor, unit)
+        )
     elif snapshot.done:
-        words.append(_bytes(snapshot.done))
+        columns.append(human_bytes(snapshot.done))
     if moved is not None and is_stalled(snapshot, moved):
-        words.append("stalled: no bytes for %s" % duration(snapshot.at - moved.at))
+        columns.append("stalled: no bytes for %s" % duration(snapshot.at - moved.at))
+    elif stood is not None:
+        columns.append("goes on after %s" % duration(stood))
     elif first is not None and first.stage == snapshot.stage and snapshot.at - first.at >= 1:
         rate = (snapshot.done - first.done) / (snapshot.at - first.at)
         if rate > 0:
-            words.append("%s/s" % _bytes(int(rate)))
+            factor, unit = _unit(int(rate))
+            columns.append("%.*f %s/s" % (0 if factor == 1 or rate >= 10 * factor else 1, rate / factor, unit))
             if snapshot.total and snapshot.total > snapshot.done:
-                words.append("%s left" % duration((snapshot.total - snapshot.done) / rate))
-        else:
-            words.append("no bytes for %s" % duration(snapshot.at - first.at))
-    return ", ".join(words)
+                columns.append("%s left" % duration((snapshot.total - snapshot.done) / rate))
+    return "  ".join(columns)
 
 
 def is_stalled(snapshot: Snapshot, moved: Optional[Snapshot]) -> bool:
@@ -135,10 +150,16 @@ def duration(seconds: float) -> str:
     return "%d h %02d min" % (whole // 3600, whole % 3600 // 60)
 
 
-def _bytes(count: int) -> str:
-    value = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000:
-            return "%d %s" % (value, unit) if unit == "B" else "%.1f %s" % (value, unit)
-        value /= 1000
-    return "%.1f TB" % value
+def human_bytes(count: int) -> str:
+    """Return ``count`` bytes as people write them, in the units of ``df -h``: 50.1 GiB."""
+    factor, unit = _unit(count)
+    return ("%d %s" if factor == 1 else "%.1f %s") % (count / factor, unit)
+
+
+def _unit(count: int) -> tuple[int, str]:
+    factor = 1
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024 * factor:
+            return factor, unit
+        factor *= 1024
+    return factor, "TiB"

@@ -12,26 +12,36 @@ version_added: 0.1.0
 author: ascend.fleet contributors (@ascend-fleet)
 description:
   - Removes all but the latest revisions. Revisions of a repository or a model are folders whose names differ behind
-    C(@); another model is no revision. Of images those count that M(ascend.fleet.image_verify) has recorded.
+    C(@), and different requests within a folder, such as two archives of one repository; another model is no revision.
+    Of images those count that M(ascend.fleet.image_verify) has recorded.
+  - Within a folder those files go, with their C(git-lfs) objects, that no remaining request names.
+  - What is O(current) together counts as one revision, the latest. That is remembered, so that one that is used again
+    is not taken for the oldest.
   - What a container in any state, or a unit of this collection, names is in use and stays. Where docker does not
     answer, nothing is removed.
-  - Folders and images that are not of this collection's making are not looked at.
+  - Folders and images that are not of this collection's making are not looked at. What another run works on is left
+    for the next time.
 options:
   root:
     description: Folder on the host for archives, weights and records.
     type: path
     required: true
   what:
-    description: Whether folders of weights and archives are pruned, or docker's images.
+    description:
+      - Whether folders of weights and archives are pruned, docker's images, or the folders of a mirror.
+      - Of a mirror, the folder C(store) in O(root) loses what no remaining request asks for. A mirror needs no docker.
     type: str
-    choices: [revisions, images]
+    choices: [revisions, images, mirror]
     required: true
   keep:
     description: How many of each are kept, what is in use included. V(0) keeps everything.
     type: int
     required: true
   current:
-    description: Folders or image IDs that stay, as they were just brought and nothing runs on them yet.
+    description:
+      - Folders, requests (RV(ascend.fleet.lfs_artifact#module:request)) or image IDs that stay, as they were just
+        brought and nothing runs on them yet.
+      - All of a folder stays when none of its requests is named.
     type: list
     elements: str
     default: []
@@ -56,17 +66,18 @@ EXAMPLES = r"""
     keep: 2
     current:
       - /var/lib/ascend-fleet/models/Qwen3.5-27B
+      - "{{ image_archive.request }}"
 """
 
 RETURN = r"""
 removed:
-  description: Folders or image IDs that were removed.
+  description: Folders, files or image IDs that were removed.
   returned: always
   type: list
   elements: str
   sample: [/var/lib/ascend-fleet/models/Qwen3.5-27B@v1]
 freed_bytes:
-  description: How large the removed folders were. 0 for images, whose layers may be shared.
+  description: How large that was. 0 for images, whose layers may be shared.
   returned: always
   type: int
   sample: 53800000000
@@ -76,51 +87,67 @@ import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.ascend.fleet.plugins.module_utils import _prune
+from ansible_collections.ascend.fleet.plugins.module_utils import _mirrors, _prune
 
 ARGUMENTS: dict[str, Any] = {
     "root": {"type": "path", "required": True},
-    "what": {"type": "str", "choices": ["revisions", "images"], "required": True},
+    "what": {"type": "str", "choices": ["revisions", "images", "mirror"], "required": True},
     "keep": {"type": "int", "required": True},
     "current": {"type": "list", "elements": "str", "default": []},
 }
 
 
+def prune_images(params: dict[str, Any], check: bool) -> _prune.Pruned:
+    """Remove old images."""
+    host = _prune.Host()
+    pruned = _prune.Pruned()
+    if params["keep"] > 0:
+        found = _prune.images(os.path.join(params["root"], "images"), host.images())
+        pruned.before = [image.name for image in found]
+        gone = _prune.superfluous(found, params["keep"], params["current"])
+        if gone:
+            needs = host.needs()
+            in_use = [r.name for r in found if r.name in params["current"] or _prune.mentions(needs, r.name)]
+            gone = _prune.superfluous(found, params["keep"], in_use)
+        for image in gone:
+            pruned.removed.append(image.name)
+            if not check:
+                host.remove_image(image.name)
+    return pruned
+
+
+def prune_folders(params: dict[str, Any], check: bool) -> _prune.Pruned:
+    """Remove old revisions of weights and archives."""
+    mirror = params["what"] == "mirror"
+    return _prune.prune(
+        params["root"].rstrip("/"),
+        params["keep"],
+        params["current"],
+        _prune.Host(without_docker=mirror).needs,
+        check=check,
+        store=_mirrors.store_of(_mirrors.mirror_of("", {"artifact_mirror_root": params["root"]})) if mirror else None,
+    )
+
+
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     params = module.params
-    gone: list[_prune.Revision] = []
-    found: list[_prune.Revision] = []
+    work = prune_images if params["what"] == "images" else prune_folders
     try:
-        host = _prune.Host()
-        if params["keep"] > 0:
-            if params["what"] == "revisions":
-                found = _prune.folders(params["root"])
-            else:
-                found = _prune.images(os.path.join(params["root"], "images"), host.images())
-            # Only now, and only if there is something to decide: asking costs docker commands.
-            if _prune.superfluous(found, params["keep"], params["current"]):
-                needs = host.needs()
-                in_use = [r.name for r in found if r.name in params["current"] or _prune.mentions(needs, r.name)]
-                gone = _prune.superfluous(found, params["keep"], in_use)
-        if not module.check_mode:
-            for revision in gone:
-                if params["what"] == "revisions":
-                    _prune.remove_folder(revision.name)
-                else:
-                    host.remove_image(revision.name)
+        pruned = work(params, module.check_mode)
     except _prune.PruneError as exc:
         module.fail_json(msg=str(exc))
     except OSError as exc:
         module.fail_json(msg="%s: %s" % (exc.filename or params["root"], exc.strerror or exc))
-    names = [revision.name for revision in gone]
+    for note in pruned.notes:
+        module.warn(note)
     module.exit_json(
-        changed=bool(names),
-        removed=names,
-        freed_bytes=sum(revision.size for revision in gone),
+        changed=bool(pruned.removed),
+        removed=pruned.removed,
+        freed_bytes=pruned.freed,
         diff={
-            "before": "".join("%s\n" % r.name for r in found),
-            "after": "".join("%s\n" % r.name for r in found if r.name not in names),
+            "before": "".join("%s\n" % name for name in pruned.before),
+            "after": "".join("%s\n" % name for name in pruned.before if name not in pruned.removed),
         },
     )
 

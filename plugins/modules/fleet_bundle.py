@@ -87,6 +87,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.ascend.fleet.plugins.module_utils import _bundle
+from ansible_collections.ascend.fleet.plugins.module_utils._progress import human_bytes
 
 ARGUMENTS: dict[str, Any] = {
     "path": {"type": "path", "required": True},
@@ -121,7 +122,7 @@ def main() -> None:
         path=request.path,
         files=outcome.files,
         bytes=outcome.size,
-        msg="%s holds %d files, %.1f GB" % (request.path, outcome.files, outcome.size / 1e9),
+        msg="%s holds %d files, %s" % (request.path, outcome.files, human_bytes(outcome.size)),
     )
 
 

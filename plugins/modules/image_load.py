@@ -50,7 +50,7 @@ options:
   progress:
     description:
       - File on the host into which to write how far the work is. The action plugin sets it, and prints a line now and
-        then.
+        then, as the variable C(fleet_progress) says.
     type: path
   peek:
     description:

@@ -162,10 +162,14 @@ options:
         counted from the last time that it brought something.
     type: int
     default: 600
+  title:
+    description:
+      - What the controller's lines call the transfer, in a word or two. By default the repository's name.
+    type: str
   progress:
     description:
       - File on the host into which to write how far the work is. The action plugin sets it, and prints a line now and
-        then.
+        then, as the variable C(fleet_progress) says.
     type: path
   peek:
     description:
@@ -267,6 +271,11 @@ dest:
   returned: always
   type: str
   sample: /var/lib/ascend-fleet/models/Qwen3.5-27B
+request:
+  description: Identifies what was asked for, whatever it turned out to be. M(ascend.fleet.artifact_prune) takes it.
+  returned: always
+  type: str
+  sample: 4f1c9f5b8c0e2a7d6b3f0e9d8c7b6a51
 files:
   description: The files asked for.
   returned: always
@@ -336,6 +345,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.ascend.fleet.plugins.module_utils import _lfs, _lfs_repository, _swarm
+from ansible_collections.ascend.fleet.plugins.module_utils._progress import human_bytes
 
 ARGUMENTS: dict[str, Any] = {
     "repository": {"type": "str", "required": True},
@@ -361,6 +371,7 @@ ARGUMENTS: dict[str, Any] = {
     "retries": {"type": "int", "default": 5},
     "timeout": {"type": "int", "default": 86400},
     "lock_timeout": {"type": "int", "default": 600},
+    "title": {"type": "str"},
     "progress": {"type": "path"},
     "peek": {"type": "bool", "default": False},
 }
@@ -408,6 +419,7 @@ def result_of(request: _lfs_repository.Request, outcome: _lfs_repository.Outcome
         "known": outcome.known,
         "settled": outcome.settled,
         "dest": request.dest,
+        "request": request.key,
         "files": [
             {"path": w.path, "file": os.path.join(request.dest, w.path), "oid": w.oid, "size": w.size, "lfs": w.lfs}
             for w in outcome.files
@@ -447,10 +459,10 @@ def message_of(request: _lfs_repository.Request, outcome: _lfs_repository.Outcom
     if outcome.downloaded_bytes or outcome.resumed_bytes:
         return "%s are complete and verified; %s were downloaded, %s resumed" % (
             count,
-            _lfs.human_bytes(outcome.downloaded_bytes),
-            _lfs.human_bytes(outcome.resumed_bytes),
+            human_bytes(outcome.downloaded_bytes),
+            human_bytes(outcome.resumed_bytes),
         )
-    return "%s: %s to download" % (count, _lfs.human_bytes(outcome.missing_bytes))
+    return "%s: %s to download" % (count, human_bytes(outcome.missing_bytes))
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ description:
   - Waits for all replicas of a host at once, with one deadline. A replica is ready when its unit runs, C(/health)
     answers and C(/v1/models) names the model.
   - While it waits it follows each replica's journal, knows the stage of the start, and prints a line for each step
-    forward.
+    forward where the variable C(fleet_progress) wants lines.
   - It fails at once when a unit ends or is restarted, and when a log has been silent for too long. The message then
     gives the meaning of what the log shows and how to mend it, where that is known, and the last lines of the log.
   - Replicas that are ready are not waited for.

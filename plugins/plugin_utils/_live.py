@@ -5,19 +5,25 @@
 
 from __future__ import annotations
 
+import collections
+import enum
 import json
+import os
 import shlex
+import stat
 import time
 from typing import Any, Callable, Mapping, Optional
 
-from ansible.errors import AnsibleConnectionFailure
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.ascend.fleet.plugins.module_utils import _progress
 
-# A line for every tenth of the work, and a sign of life now and then: a log of CI stays readable.
+# A line for every tenth of the work, and a sign of life now and then.
 STEP_PERCENT = 10
 QUIET_SECONDS = 30.0
+# The rate is that of the last minute: it follows a line that gets slower, and no single poll.
+RATE_SECONDS = 60.0
 POLL_SECONDS = (0.5, 1.0, 2.0, 3.0)
 LOST_SECONDS = 300.0
 # The module writes its progress every second; when that stops, the module is gone.
@@ -36,32 +42,107 @@ _ASYNC_KEYS = (
 display = Display()
 
 
-class Teller:
-    """Prints a line when there is news."""
+# Where there is no /proc: a strategy imports actions before it forks the workers, which have no output of their own.
+_TERMINAL_AT_IMPORT = os.isatty(1)
+# Devices of memory, such as /dev/null. Every other character device that a command writes to is a terminal.
+_MEMORY_DEVICES = 1
 
-    def __init__(self, prefix: str, say: Callable[[str], Any], now: Callable[[], float] = time.monotonic) -> None:
-        self._prefix = prefix
-        self._say = say
+
+class Lines(enum.Enum):
+    """Which lines are printed."""
+
+    ALL = "all"
+    STALLS = "stalls"
+    NONE = "none"
+
+
+def lines_wanted(mode: Any, controller: Optional[int] = None) -> Lines:
+    """Which lines ``fleet_progress`` and the output of the controlling process ask for.
+
+    A log is read later: what is wrong is news there, how far things were is not.
+    """
+    if mode not in _progress.MODES:
+        raise AnsibleActionFail(
+            "found fleet_progress: %s; needed %s. Fix: set it to one of them or remove it"
+            % (mode, ", ".join(_progress.MODES))
+        )
+    if mode == "never":
+        return Lines.NONE
+    return Lines.ALL if mode == "always" or _is_on_terminal(controller or os.getppid()) else Lines.STALLS
+
+
+def _is_on_terminal(process: int) -> bool:
+    """Whether a process writes to a terminal. It is not opened: it may belong to the user before ``su``."""
+    try:
+        status = os.stat("/proc/%d/fd/1" % process)
+    except OSError:
+        return _TERMINAL_AT_IMPORT
+    return stat.S_ISCHR(status.st_mode) and os.major(status.st_rdev) != _MEMORY_DEVICES
+
+
+class Pace:
+    """Says when something is worth a line: with news, and as a sign of life now and then."""
+
+    def __init__(self, quiet_seconds: float, now: Callable[[], float] = time.monotonic) -> None:
+        self._quiet = quiet_seconds
         self._now = now
-        self._first: Optional[_progress.Snapshot] = None
+        self._told: dict[str, tuple[Any, float]] = {}
+
+    def is_due(self, name: str, news: Any, repeat: bool = True) -> bool:
+        """Whether to say ``news`` about ``name`` now; it counts as said then."""
+        before, at = self._told.get(name, (None, 0.0))
+        if news == before and (not repeat or self._now() - at < self._quiet):
+            return False
+        self._told[name] = (news, self._now())
+        return True
+
+
+class Teller:
+    """Prints lines about one transfer."""
+
+    def __init__(
+        self,
+        host: str,
+        title: str,
+        say: Callable[[str], Any],
+        lines: Lines = Lines.ALL,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._host = host
+        self._title = title
+        self._say = say
+        self._lines = lines
+        self._pace = Pace(QUIET_SECONDS, now)
+        self._recent: collections.deque[_progress.Snapshot] = collections.deque()
         self._moved: Optional[_progress.Snapshot] = None
-        self._news: Optional[tuple[str, int, bool]] = None
-        self._at = 0.0
+        self._stalled = False
 
     def tell(self, snapshot: Optional[_progress.Snapshot]) -> None:
         """Print how far the work is, unless that was just said."""
         if snapshot is None or snapshot.stage == _progress.PREPARE:
             return
-        if self._first is None or self._first.stage != snapshot.stage:
-            self._first = snapshot
-        if self._moved is None or (self._moved.stage, self._moved.done) != (snapshot.stage, snapshot.done):
+        before, stood = self._moved, None
+        if before is None or (before.stage, before.done) != (snapshot.stage, snapshot.done):
             self._moved = snapshot
-        percent = 100 * snapshot.done // snapshot.total if snapshot.total else 0
-        news = (snapshot.stage, percent // STEP_PERCENT, _progress.is_stalled(snapshot, self._moved))
-        if news == self._news and self._now() - self._at < QUIET_SECONDS:
+            if before is not None and self._stalled:
+                stood = snapshot.at - before.at
+        if stood is not None or (self._recent and self._recent[0].stage != snapshot.stage):
+            self._recent.clear()
+        self._recent.append(snapshot)
+        while snapshot.at - self._recent[0].at > RATE_SECONDS:
+            self._recent.popleft()
+        self._stalled = _progress.is_stalled(snapshot, self._moved)
+        if self._lines is Lines.NONE or (self._lines is Lines.STALLS and not self._stalled and stood is None):
             return
-        self._news, self._at = news, self._now()
-        self._say("%s %s" % (self._prefix, _progress.describe(snapshot, self._first, self._moved)))
+        percent = 100 * snapshot.done // snapshot.total if snapshot.total else 0
+        if self._pace.is_due(self._title, (snapshot.stage, percent // STEP_PERCENT, self._stalled, stood is not None)):
+            text = _progress.describe(self._title, snapshot, self._recent[0], self._moved, stood)
+            self._say("%s  %s" % (self._host, text))
+
+
+def lines_for(action: Any, task_vars: Mapping[str, Any]) -> Lines:
+    """Which lines an action prints for a host."""
+    return lines_wanted(action._templar.template(task_vars.get("fleet_progress", _progress.MODES[0])))
 
 
 class LiveAction(ActionBase):  # type: ignore[misc]
@@ -73,6 +154,8 @@ class LiveAction(ActionBase):  # type: ignore[misc]
 
     TRANSFERS_FILES = False
     MODULE = ""
+    #: What lines call the work, where the arguments do not say it.
+    TITLE = ""
     #: What the module may take beside what its option ``timeout`` limits: waiting for another run, hashing.
     SPARE_SECONDS = 7200
 
@@ -86,10 +169,15 @@ class LiveAction(ActionBase):  # type: ignore[misc]
         if seen.get("failed") or seen.get("unreachable") or seen.get("settled"):
             seen.pop("invocation", None)
             return seen
-        # The task is named in every line: its headline may come later, with the first result.
-        prefix = "%s  %s:" % (task_vars.get("inventory_hostname", ""), self._task.name or self.MODULE)
-        teller = Teller(prefix, display.display)
-        return self._follow(arguments, task_vars, teller)
+        return self._follow(arguments, task_vars, self._teller(arguments, task_vars))
+
+    def _title(self, arguments: Mapping[str, Any]) -> str:
+        return self.TITLE
+
+    def _teller(self, arguments: Mapping[str, Any], task_vars: Mapping[str, Any]) -> Teller:
+        # Lines name host and transfer: the task's headline may come later, with the first result.
+        host = str(task_vars.get("inventory_hostname", ""))
+        return Teller(host, self._title(arguments), display.display, lines_for(self, task_vars))
 
     def _module(self, arguments: Mapping[str, Any], task_vars: dict[str, Any], **options: Any) -> dict[str, Any]:
         result: dict[str, Any] = self._execute_module(

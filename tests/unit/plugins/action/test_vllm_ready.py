@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 from ansible_collections.ascend.fleet.plugins.action import vllm_ready as action
+from ansible_collections.ascend.fleet.plugins.plugin_utils import _live
 
 UNIT = "vllm-qwen3.5@0.service"
 
@@ -48,10 +49,11 @@ def test_only_news_are_told_and_a_sign_of_life_now_and_then():
     ]
 
 
-def plugin(monkeypatch, results, check_mode=False, **arguments):
+def plugin(monkeypatch, results, check_mode=False, progress="always", **arguments):
     task = SimpleNamespace(args=arguments, check_mode=check_mode, async_val=0)
     found = action.ActionModule.__new__(action.ActionModule)
     found._task = task
+    found._templar = SimpleNamespace(template=lambda value: value)
     calls, said = [], []
 
     def execute(module_name, module_args, task_vars):
@@ -61,7 +63,7 @@ def plugin(monkeypatch, results, check_mode=False, **arguments):
     found._execute_module = execute
     monkeypatch.setattr(action.ActionBase, "run", lambda self, tmp, task_vars: {})
     monkeypatch.setattr(action.display, "display", said.append)
-    return found.run(None, {"inventory_hostname": "a2-1"}), calls, said
+    return found.run(None, {"inventory_hostname": "a2-1", "fleet_progress": progress}), calls, said
 
 
 def test_slices_go_on_where_the_last_one_stopped(monkeypatch):
@@ -77,6 +79,15 @@ def test_slices_go_on_where_the_last_one_stopped(monkeypatch):
     assert calls[0] == {"timeout": 60, "slice_seconds": action.SLICE_SECONDS}
     assert calls[1]["resume"] == {"began": 1, "watches": []}
     assert len(said) == 2
+
+
+@pytest.mark.parametrize("progress", ["never", "auto"])
+def test_a_log_gets_the_result_alone(monkeypatch, progress):
+    monkeypatch.setattr(_live, "_is_on_terminal", lambda process: False)
+    _result, _calls, said = plugin(
+        monkeypatch, [{"finished": True, "replicas": [replica("ready", ready=True)]}], progress=progress
+    )
+    assert said == []
 
 
 def test_a_failure_ends_the_wait(monkeypatch):

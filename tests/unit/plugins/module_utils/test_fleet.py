@@ -27,6 +27,7 @@ def test_a_good_fleet_has_no_mistake():
         vllm_serve_replicas=1,
         ansible_user="root",
         fleet_profile="guide",
+        fleet_progress="never",
     )
     assert check(groups(atlas_a2=["h1"]), {"h1": own}) == []
 
@@ -53,6 +54,7 @@ def test_an_inventory_without_npu_hosts_is_one_mistake(found):
         ({"atlas_a2": ["h1"], "atlas_a3": ["h1"]}, {}, "atlas_a2 and atlas_a3"),
         ({"atlas_a2": ["h1"]}, {"fleet_release": None}, "fleet_release not set"),
         ({"atlas_a2": ["h1"]}, {"fleet_profile": "root"}, "fleet_profile: root"),
+        ({"atlas_a2": ["h1"]}, {"fleet_progress": "yes"}, "fleet_progress: yes; needed auto, always or never"),
         ({"atlas_a2": ["h1"]}, {"artifact_origin": "mirror.example.com"}, "artifact_origin"),
         ({"atlas_a2": ["h1"]}, {"artifact_swarm_from": "many"}, "artifact_swarm_from: many"),
         ({"atlas_a2": ["h1"]}, {"artifact_swarm_from": -1}, "artifact_swarm_from: -1"),

@@ -338,7 +338,7 @@ def test_a_disk_that_is_too_small_is_known_before_the_download(
 
     monkeypatch.setattr(os, "statvfs", lambda path: Small)
     dest = tmp_path / "dest"
-    with pytest.raises(ArtifactError, match=r"found 41\.0 kB free, needed 64\.6 MB for 7 files"):
+    with pytest.raises(ArtifactError, match=r"found 40\.0 KiB free, needed 61\.6 MiB for 7 files"):
         ensure(origin, dest)
     assert not (dest / ".git" / "lfs" / "objects").exists()
 

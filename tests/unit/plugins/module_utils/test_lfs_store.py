@@ -320,6 +320,21 @@ def test_a_manifest_that_would_lead_astray_is_none(change: dict[str, Any]) -> No
     assert _lfs.parse_manifest(text) is None
 
 
+def test_a_revision_that_moved_leaves_nothing_of_the_former(server: Server, tmp_path: Path) -> None:
+    dest = tmp_path / "dest"
+    kept, gone = b"kept" * 1000, b"gone" * 1000
+    make_store(server.folder, {**SMALL, "large.bin": LARGE, "kept.bin": kept, "gone.bin": gone})
+    make_store(server.folder, {"kept.bin": kept}, key=_lfs.request_key("b", "main", ["kept.bin"], []))
+    ensure(dest, server.url)
+    ensure(dest, server.url, paths=("kept.bin",))
+    make_store(server.folder, {**SMALL, "large.bin": LARGE[::-1]}, commit="d" * 40)
+    ensure(dest, server.url, refresh=True)
+    assert sorted(p.name for p in dest.iterdir()) == [".git", "config.json", "kept.bin", "large.bin", "sub"]
+    objects = [p.name for p in (dest / ".git/lfs/objects").rglob("*") if p.is_file()]
+    assert sorted(objects) == sorted([oid_of(LARGE[::-1]), oid_of(kept)])
+    assert ensure(dest).settled
+
+
 def test_what_a_store_holds_is_published_readable_and_once(server: Server, tmp_path: Path) -> None:
     store = tmp_path / "mine" / "store"
     before = os.umask(0o077)

@@ -12,28 +12,63 @@ import pytest
 from ansible_collections.ascend.fleet.plugins.module_utils import _progress
 from ansible_collections.ascend.fleet.plugins.module_utils._progress import Progress, Snapshot
 
+GIB = 1024**3
+
 
 @pytest.mark.parametrize(
     ("snapshot", "first", "text"),
     [
-        (Snapshot("download", 0, 1000, 5.0), None, "download,   0%, 0 B of 1.0 kB"),
+        (Snapshot("download", 0, 1000, 5.0), None, "image  0 %  0/1000 B"),
         (
-            Snapshot("download", 20_000_000_000, 54_000_000_000, 110.0),
-            Snapshot("download", 10_000_000_000, 54_000_000_000, 10.0),
-            "download,  37%, 20.0 GB of 54.0 GB, 100.0 MB/s, 6 min left",
+            Snapshot("download", 81 * GIB // 10, 189 * GIB // 10, 70.0),
+            Snapshot("download", 81 * GIB // 10 - 60 * 92 * 1024**2, 189 * GIB // 10, 10.0),
+            "image  42 %  8.1/18.9 GiB  92 MiB/s  2 min left",
         ),
         (
-            Snapshot("download", 10, 100, 100.0),
-            Snapshot("download", 10, 100, 10.0),
-            "download,  10%, 10 B of 100 B, no bytes for 2 min",
+            Snapshot("download", 5 * 1024**2, 20 * GIB, 11.0),
+            Snapshot("download", 0, 20 * GIB, 10.0),
+            "image  0 %  0.0/20.0 GiB  5.0 MiB/s  68 min left",
         ),
-        (Snapshot("verify", 100, 100, 20.0), Snapshot("verify", 0, 100, 10.0), "verify, 100%, 100 B of 100 B, 10 B/s"),
-        (Snapshot("verify", 5, None, 20.0), Snapshot("download", 0, None, 10.0), "verify, 5 B"),
-        (Snapshot("load", 0, None, 20.0), None, "load"),
+        (Snapshot("download", 10, 100, 100.0), Snapshot("download", 10, 100, 10.0), "image  10 %  10/100 B"),
+        (
+            Snapshot("verify", 100, 100, 20.0),
+            Snapshot("verify", 0, 100, 10.0),
+            "image verify  100 %  100/100 B  10 B/s",
+        ),
+        (Snapshot("verify", 2048, None, 20.0), Snapshot("download", 0, None, 10.0), "image verify  2.0 KiB"),
+        (Snapshot("waiting for another run", 0, None, 20.0), None, "image waiting for another run"),
     ],
 )
 def test_describe(snapshot: Snapshot, first: Snapshot | None, text: str) -> None:
-    assert _progress.describe(snapshot, first) == text
+    assert _progress.describe("image", snapshot, first) == text
+
+
+@pytest.mark.parametrize(
+    ("at", "stood", "text"),
+    [
+        (55.0, None, "weights  43 %  430/1000 B  stalled: no bytes for 45 s"),
+        (29.0, None, "weights  43 %  430/1000 B"),
+        (29.0, 200.0, "weights  43 %  430/1000 B  goes on after 3 min"),
+    ],
+)
+def test_describe_what_stands_still(at: float, stood: float | None, text: str) -> None:
+    moved = Snapshot("download", 430, 1000, 10.0)
+    assert _progress.describe("weights", Snapshot("download", 430, 1000, at), moved, moved, stood) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.0 KiB"),
+        (53_800_000_000, "50.1 GiB"),
+        (3 * 1024**4, "3.0 TiB"),
+        (5 * 1024**5, "5120.0 TiB"),
+    ],
+)
+def test_human_bytes(count: int, text: str) -> None:
+    assert _progress.human_bytes(count) == text
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,7 @@ def test_result(repository: type[FakeRepository], run: Run) -> None:
     )
     assert result["diff"]["before"] == ""
     assert result["diff"]["after"] == "%s 20000000000 vllm-image/a2.tar\n" % OID
-    assert "15.0 GB were downloaded, 5.0 GB resumed" in result["msg"]
+    assert "14.0 GiB were downloaded, 4.7 GiB resumed" in result["msg"]
     assert result["notes"] == ["it was damaged"]
     assert result["content"] == _lfs.content_id({WANTED.path: OID}) != _lfs.content_id({WANTED.path: "0" * 64})
 
@@ -117,7 +117,7 @@ def test_check_mode_only_foresees(repository: type[FakeRepository], run: Run) ->
     repository.outcome = _lfs_repository.Outcome(changed=True, files=[WANTED], missing_bytes=WANTED.size)
     result = run(check=True)
     assert repository.calls == ["foresee"]
-    assert result["msg"].endswith("20.0 GB to download")
+    assert result["msg"].endswith("18.6 GiB to download")
 
 
 def test_what_cannot_be_foreseen_is_said(repository: type[FakeRepository], run: Run) -> None:

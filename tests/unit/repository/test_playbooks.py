@@ -1,0 +1,39 @@
+# Copyright (c) 2026, ascend.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What must hold for the playbooks together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+FOLDER = Path(__file__).resolve().parents[3] / "playbooks"
+IMPORT = "ansible.builtin.import_playbook"
+NAMES = sorted(path.stem for path in FOLDER.glob("*.yml"))
+
+
+def plays(name: str) -> list[dict[str, Any]]:
+    """The plays of a playbook, those of imported ones in their places."""
+    found: list[dict[str, Any]] = []
+    for play in yaml.safe_load((FOLDER / ("%s.yml" % name)).read_text(encoding="utf-8")):
+        found += plays(Path(play[IMPORT]).stem) if IMPORT in play else [play]
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_group_that_may_be_absent_is_not_named_as_a_pattern(name: str) -> None:
+    # ansible-playbook warns of a pattern that matches nothing; a site without mirrors has done nothing wrong.
+    patterns = {play["hosts"] for play in plays(name)}
+    assert {pattern for pattern in patterns if "{{" not in pattern} <= {"localhost", "npu_hosts"}
+
+
+@pytest.mark.parametrize("name", ["site", "stage", "mirrors"])
+def test_mirrors_are_filled_after_the_validation_and_before_the_hosts(name: str) -> None:
+    order = [play["name"] for play in plays(name)]
+    assert order[:2] == [play["name"] for play in plays("validate")]
+    assert order[2] == "Fill the site's mirrors"
+    assert order.count(order[2]) == 1
