@@ -37,7 +37,8 @@ class ArchivedImage:
     """One image of an archive.
 
     ``config_digest`` is the image ID for docker's own image store; with the containerd image store the ID is the
-    digest of a manifest (``manifest_digests``, when the archive has any). ``diff_ids`` are the layers.
+    digest of a manifest (``manifest_digests``, when the archive has any). ``diff_ids`` are the layers, ``settings`` is
+    what is run in them, and how.
     """
 
     config_digest: str
@@ -48,6 +49,7 @@ class ArchivedImage:
     tags: tuple[str, ...]
     diff_ids: tuple[str, ...]
     layer_bytes: int
+    settings: str
 
     @property
     def machine(self) -> str:
@@ -63,9 +65,17 @@ class ArchivedImage:
         return (
             bool(layers)
             and layers == self.diff_ids
+            and settings_of(inspected.get("Config")) == self.settings
             and machine_of(str(inspected.get("Architecture") or "")) == self.machine
             and _same_instant(str(inspected.get("Created") or ""), self.created or "")
         )
+
+
+def settings_of(config: Any) -> str:
+    """What tells two images of the same layers apart; archive and docker write it alike, but for what is empty."""
+    names = ("Cmd", "Entrypoint", "Env", "Labels", "User", "WorkingDir")
+    found = config if isinstance(config, dict) else {}
+    return json.dumps({name: found[name] for name in names if found.get(name)}, sort_keys=True)
 
 
 def _same_instant(one: str, other: str) -> bool:
@@ -328,6 +338,7 @@ def _image(
         tags=tuple(tags),
         diff_ids=tuple(str(d) for d in (config.get("rootfs") or {}).get("diff_ids") or ()),
         layer_bytes=layer_bytes,
+        settings=settings_of(config.get("config")),
     )
 
 

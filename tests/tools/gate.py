@@ -28,7 +28,7 @@ CACHE = ROOT / ".cache"
 LOGS = CACHE / "gate"
 RUNNING: set[subprocess.Popen[bytes]] = set()
 # The scenarios that share the simulated fleet "test", in an order in which each finds what it can use again.
-SCENARIOS = ("default", "guide", "preflight_faults", "bad_input", "interrupted")
+SCENARIOS = ("default", "guide", "preflight_faults", "bad_input", "interrupted", "artifacts")
 SKIPPED = 77  # a step's exit status that says: not possible on this machine (the last line of its output says why)
 
 

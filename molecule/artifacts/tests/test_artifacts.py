@@ -1,28 +1,39 @@
 # Copyright (c) 2026, ascend.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What becomes of downloads that are killed, damaged, cramped, mirrored and carried; the origin's log is the judge."""
+"""What becomes of downloads that are killed, mirrored, damaged, cramped, carried and outdated.
+
+The origin's log is the judge. In this order each test finds what it can use again; each can also run alone.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
+from io import BytesIO
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.fleet_helpers import FLEET, ROOT, fleet, playbook, recap
 
 HOST, MIRROR = "a2-1", "a3-1"
 ARTIFACTS = "/var/lib/ascend-fleet"
 WEIGHTS = ARTIFACTS + "/models/Qwen3.5-27B"
-STAGE = "playbooks/stage.yml"
+STAGE, DECOMMISSION = "playbooks/stage.yml", "playbooks/decommission.yml"
+HOST_ALONE = ("--limit", HOST + ",localhost")
+ARTIFACTS_OF_HOST = (*HOST_ALONE, "--tags", "artifacts")
+NEITHER_SERVICE_NOR_FILES = ("-e", "decommission_artifacts=true", "-e", "decommission_images=true")
 CHUNK = 1024 * 1024  # what may come twice after a kill
 
 
@@ -56,10 +67,37 @@ def log_length():
     return len(fleet("origin-log").splitlines())
 
 
-def stage(inventory, *options):
-    status, output = playbook(inventory, STAGE, *options)
+def play(inventory, name, *options):
+    status, output = playbook(inventory, name, *options)
     assert status == 0, output
     return output
+
+
+def stage(inventory, *options):
+    return play(inventory, STAGE, *options)
+
+
+def changes(output):
+    """How many tasks changed something, by host."""
+    return {host: numbers["changed"] for host, numbers in recap(output).items()}
+
+
+def unchanged(output):
+    return set(changes(output).values()) == {0}
+
+
+def objects_since(count):
+    """Which objects the origin gave to whom."""
+    return [
+        (address, path.rpartition("/")[2]) for address, path, _s, _b in requests_since(count) if "/storage/" in path
+    ]
+
+
+def mirrors(folder, *hosts):
+    """Options that make hosts mirrors."""
+    name = folder / ("mirrors-%d.yml" % len(hosts))
+    name.write_text(yaml.safe_dump({"artifact_mirrors": {"hosts": {host: {} for host in hosts}}}, sort_keys=False))
+    return "-i", str(name)
 
 
 def descendants(pid):
@@ -129,6 +167,37 @@ def test_killed_at_ten_points_it_brings_the_right_bytes_and_hardly_any_twice(ori
     assert int(done.stdout) > 0
 
 
+def test_mirrors_download_once_for_all_and_may_fail(inventory, addresses, tmp_path):
+    both, one = mirrors(tmp_path, MIRROR, HOST), mirrors(tmp_path, MIRROR)
+    play(inventory, DECOMMISSION, *both, *NEITHER_SERVICE_NOR_FILES)
+    stage(inventory, *one, "--check", "--diff")
+    began = log_length()
+    stage(inventory, *both)
+    given = objects_since(began)
+    assert {address for address, _path, _status, _bytes in requests_since(began)} == {addresses[MIRROR]}
+    assert len(given) == len(set(given)) > 4, "each object once"
+    # These mirrors are NPU hosts as well: their own files are names of what they serve.
+    shared = "%s/models/Qwen3.5-27B/model-00001-of-00004.safetensors"
+    names = [shared % (ARTIFACTS + middle) for middle in ("", "/mirror")]
+    for host in (HOST, MIRROR):
+        assert len(set(shell(host, "stat -c %%i %s %s" % tuple(names)).split())) == 1
+    began = log_length()
+    output = stage(inventory, *both)
+    assert unchanged(output), output
+    assert requests_since(began) == []
+    # They go, and a host that lacks something goes to the origin.
+    play(inventory, DECOMMISSION, *both, "--tags", "artifacts")
+    for host in (HOST, MIRROR):
+        shell(host, "! systemctl is-active ascend-fleet-mirror && test -d %s/mirror/store/objects" % ARTIFACTS)
+    shell(HOST, "rm -rf %s" % WEIGHTS)
+    began = log_length()
+    output = stage(inventory, *one, *ARTIFACTS_OF_HOST)
+    assert "was passed over: it does not answer" in " ".join(output.split())
+    assert {address for address, _oid in objects_since(began)} == {addresses[HOST]}
+    for host in (HOST, MIRROR):
+        shell(host, "rm -rf %s/mirror" % ARTIFACTS)
+
+
 def test_nothing_is_asked_and_nothing_read_the_second_time(inventory):
     stage(inventory)
     # A read moves an access time that is older than the file's own; setting it is no change to the content.
@@ -136,7 +205,7 @@ def test_nothing_is_asked_and_nothing_read_the_second_time(inventory):
     shell(HOST, "%s -exec touch -a -d 2001-01-01 {} +" % files)
     began = log_length()
     output = stage(inventory)
-    assert {host: numbers["changed"] for host, numbers in recap(output).items()} == dict.fromkeys(recap(output), 0)
+    assert unchanged(output), output
     assert requests_since(began) == []
     times = shell(HOST, "%s -exec stat -c '%%x %%n' {} +" % files).splitlines()
     assert len(times) > 4
@@ -147,6 +216,7 @@ def test_nothing_is_asked_and_nothing_read_the_second_time(inventory):
 
 def test_a_flipped_bit_is_found_and_only_that_object_comes_again(inventory, addresses):
     name = WEIGHTS + "/model-00002-of-00004.safetensors"
+    stage(inventory, *ARTIFACTS_OF_HOST)
     before = shell(HOST, "sha256sum < " + name)
     flip = (
         "import sys; f = open(sys.argv[1], 'r+b'); f.seek(9999); b = f.read(1)[0] ^ 1; "
@@ -155,12 +225,9 @@ def test_a_flipped_bit_is_found_and_only_that_object_comes_again(inventory, addr
     fleet("exec", HOST, "--", "python3", "-c", flip, name)
     assert shell(HOST, "sha256sum < " + name) != before
     began = log_length()
-    stage(inventory, "--limit", HOST + ",localhost")
+    stage(inventory, *ARTIFACTS_OF_HOST)
     assert shell(HOST, "sha256sum < " + name) == before
-    objects = [entry for entry in requests_since(began) if "/storage/" in entry[1]]
-    assert [(address, path.rpartition("/")[2]) for address, path, _status, _bytes in objects] == [
-        (addresses[HOST], before.split()[0])
-    ]
+    assert objects_since(began) == [(addresses[HOST], before.split()[0])]
 
 
 def test_a_full_disk_is_foreseen(inventory):
@@ -168,47 +235,16 @@ def test_a_full_disk_is_foreseen(inventory):
     fleet("break", HOST, "disk-full", "100")
     began = log_length()
     try:
-        status, output = playbook(inventory, STAGE, "--limit", HOST + ",localhost")
+        status, output = playbook(inventory, STAGE, *ARTIFACTS_OF_HOST)
     finally:
         fleet("mend", HOST)
     assert status != 0
     assert "not enough room at %s" % ARTIFACTS in " ".join(output.split()), output
-    assert [entry for entry in requests_since(began) if "/storage/" in entry[1]] == []
-    stage(inventory, "--limit", HOST + ",localhost")
+    assert objects_since(began) == []
 
 
-def test_a_mirror_downloads_once_for_all_and_may_fail(inventory, addresses, tmp_path):
-    mirrors = tmp_path / "mirrors.yml"
-    mirrors.write_text("artifact_mirrors: {hosts: {%s: {}}}\n" % MIRROR)
-    for host in (HOST, MIRROR):
-        shell(host, "rm -rf %s/models %s/repositories %s/mirror" % (ARTIFACTS, ARTIFACTS, ARTIFACTS))
-    stage(inventory, "-i", str(mirrors), "--check", "--diff")
-    began = log_length()
-    stage(inventory, "-i", str(mirrors))
-    objects = [(address, path) for address, path, _status, _bytes in requests_since(began) if "/storage/" in path]
-    assert {address for address, _path in objects} == {addresses[MIRROR]}
-    assert len(objects) == len(set(objects)), "each object once"
-    # The mirror is an NPU host as well: its own files are names of what it serves.
-    shared = "%s/models/Qwen3.5-27B/model-00001-of-00004.safetensors"
-    one, other = (shared % (ARTIFACTS + middle) for middle in ("", "/mirror"))
-    assert shell(MIRROR, "stat -c %%i %s" % one) == shell(MIRROR, "stat -c %%i %s" % other)
-    assert requests_since(began)[-1][0] == addresses[MIRROR]
-    output = stage(inventory, "-i", str(mirrors))
-    assert {host: numbers["changed"] for host, numbers in recap(output).items()} == dict.fromkeys(recap(output), 0)
-    # It dies, and a host that lacks something goes to the origin.
-    shell(MIRROR, "systemctl stop ascend-fleet-mirror")
-    shell(HOST, "rm -rf %s" % WEIGHTS)
-    began = log_length()
-    output = stage(inventory, "-i", str(mirrors), "--limit", HOST + ",localhost")
-    assert "was passed over: it does not answer" in " ".join(output.split())
-    assert {address for address, path, _status, _bytes in requests_since(began) if "/storage/" in path} == {
-        addresses[HOST]
-    }
-    shell(MIRROR, "rm -rf %s/mirror; systemctl disable ascend-fleet-mirror" % ARTIFACTS)
-
-
-@pytest.fixture
-def no_route(addresses):
+@contextlib.contextmanager
+def no_route(inventory, hosts):
     """A network namespace on the fleet's own network, without a route out of it; hosts have none either."""
     name, outside, inside = "%s-gap" % FLEET, "%.8s-g0" % FLEET, "%.8s-g1" % FLEET
     described = json.loads(
@@ -230,42 +266,41 @@ def no_route(addresses):
     try:
         for command in commands:
             subprocess.run(command.split(), check=True, capture_output=True)
-        for host in addresses:
+        for host in hosts:
             shell(host, "ip route del default")
-        fleet("exec", "origin", "--", "nginx", "-c", "/etc/nginx/origin.conf", "-s", "stop")
+        # Stopped from within it would start itself again.
+        subprocess.run(["docker", "stop", "--time", "1", "%s-origin" % FLEET], check=True, capture_output=True)
         yield ["ip", "netns", "exec", name]
     finally:
         subprocess.run(["ip", "netns", "del", name], check=False)
         subprocess.run(["ip", "link", "del", outside], check=False, capture_output=True)
-        for host in addresses:
+        for host in hosts:
             shell(host, "ip route replace default via %s" % gateway)
-        fleet("up")
+        fleet("up", "--inventory", "%s/hosts.yml" % inventory)
 
 
-def test_a_bundle_deploys_without_a_route(inventory, tmp_path, request):
-    bundle = tmp_path / "bundle"
-    status, output = playbook(inventory, "playbooks/bundle.yml", "-e", "fleet_bundle=%s" % bundle)
-    assert status == 0, output
-    status, output = playbook(inventory, "playbooks/bundle.yml", "-e", "fleet_bundle=%s" % bundle)
-    assert (status, recap(output)["localhost"]["changed"]) == (0, 0), output
-    check = subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=bundle, check=False)
+@pytest.fixture(scope="module")
+def bundle(inventory, tmp_path_factory):
+    """A bundle, made twice: the second time nothing was left to do."""
+    folder = tmp_path_factory.mktemp("carried") / "bundle"
+    play(inventory, "playbooks/bundle.yml", "-e", "fleet_bundle=%s" % folder)
+    output = play(inventory, "playbooks/bundle.yml", "-e", "fleet_bundle=%s" % folder)
+    assert unchanged(output), output
+    check = subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=folder, check=False)
     assert check.returncode == 0
-    for host in (HOST, MIRROR):
-        shell(host, "rm -rf %s/models %s/repositories" % (ARTIFACTS, ARTIFACTS))
-    enter = request.getfixturevalue("no_route")
-    routes = subprocess.run([*enter, "ip", "route"], capture_output=True, text=True, check=True).stdout
-    assert "default" not in routes
-    # From here on nothing but what lies in the bundle: Python packages, collection, artifacts.
+    return folder
+
+
+def test_a_bundle_brings_the_service_without_a_route(inventory, addresses, bundle, tmp_path):
+    """From preflight to smoke test with nothing but what the bundle holds: Python packages, collection, artifacts."""
+    play(inventory, DECOMMISSION, *NEITHER_SERVICE_NOR_FILES)
+    began = log_length()
     venv = tmp_path / "venv"
     env = {"PATH": "%s/bin:/usr/sbin:/usr/bin:/sbin:/bin" % venv, "HOME": str(tmp_path), "LC_ALL": "C.UTF-8"}
     env.update(ANSIBLE_COLLECTIONS_PATH=str(venv / "collections"), ANSIBLE_NOCOLOR="1")
-    steps = (
-        "%s -m venv %s" % (sys.executable, venv),
-        "pip install --quiet --no-index --find-links python -r python/requirements.txt",
-        "ansible-galaxy collection install --offline -p %s/collections collections/ascend-fleet-0.1.0.tar.gz" % venv,
-        "ansible-playbook ascend.fleet.stage -i %s -e fleet_bundle=%s" % (Path(inventory).resolve(), bundle),
-    )
-    for step in steps:
+    site = "ansible-playbook ascend.fleet.site -i %s/hosts.yml -e fleet_bundle=%s" % (Path(inventory).resolve(), bundle)
+
+    def carried_out(step):
         done = subprocess.run(
             [*enter, "env", *step.split()],
             cwd=bundle,
@@ -276,8 +311,129 @@ def test_a_bundle_deploys_without_a_route(inventory, tmp_path, request):
             timeout=600,
         )
         assert done.returncode == 0, done.stdout + done.stderr
-    numbers = recap(done.stdout)
-    assert all(numbers[host]["changed"] for host in (HOST, MIRROR)), done.stdout
-    status, output = playbook(inventory, STAGE, "-e", "fleet_bundle=%s" % bundle)
-    assert status == 0, output
-    assert {host: n["changed"] for host, n in recap(output).items()} == dict.fromkeys(recap(output), 0), output
+        return done.stdout
+
+    with no_route(inventory, addresses) as enter:
+        assert "default" not in carried_out("ip route")
+        carried_out("%s -m venv %s" % (sys.executable, venv))
+        carried_out("pip install --quiet --no-index --find-links python -r python/requirements.txt")
+        tarball = next((bundle / "collections").iterdir()).relative_to(bundle)
+        carried_out("ansible-galaxy collection install --offline -p %s/collections %s" % (venv, tarball))
+        first, second = carried_out(site), carried_out(site)
+    for host in addresses:
+        assert changes(first)[host], first
+        assert "ok: [%s]" % host in first.partition("Ask every replica the questions")[2], first
+    assert unchanged(second), second
+    assert not set(addresses.values()) & {address for address, _path, _status, _bytes in requests_since(began)}
+
+
+def derived(archive, target, tag):
+    """An archive of another image with the same layers: only its environment tells it apart."""
+    with tarfile.open(archive) as source, tarfile.open(target, "w") as sink:
+        manifest = json.load(source.extractfile("manifest.json"))
+        config = json.load(source.extractfile(manifest[0]["Config"]))
+        config["config"]["Env"].append("REVISION=%s" % tag)
+        document = json.dumps(config).encode()
+        name = hashlib.sha256(document).hexdigest() + ".json"
+        manifest[0].update(Config=name, RepoTags=[tag])
+        for path in manifest[0]["Layers"]:
+            sink.addfile(source.getmember(path), source.extractfile(path))
+        for path, data in ((name, document), ("manifest.json", json.dumps(manifest).encode())):
+            member = tarfile.TarInfo(path)
+            member.size = len(data)
+            sink.addfile(member, BytesIO(data))
+    return target
+
+
+@pytest.fixture
+def newer_releases(inventory, origin, tmp_path):
+    """Two releases beside the inventory whose image archives and weights are newer revisions of what is served."""
+    base = yaml.safe_load((ROOT / "playbooks/releases/qwen3_5_27b_v0.yml").read_text())
+    entry = next(image for image in base["images"] if image["generation"] == "a2")
+    others = [image for image in base["images"] if image is not entry]
+    repositories = [part["repository"].split("/", 3)[3].removesuffix(".git") for part in (entry, base["model"])]
+    releases = Path(inventory) / "releases"
+    releases.mkdir(exist_ok=True)
+    (releases / "files").symlink_to(ROOT / "playbooks/releases/files")
+    names = []
+    try:
+        for number in (2, 3):
+            name, tag, path = "newer_%d" % number, "vllm-ascend:newer-%d" % number, "vllm-image/newer-%d.tar" % number
+            archive = derived(origin["archives"][entry["path"]]["path"], tmp_path / (name + ".tar"), tag)
+            image = json.loads(fleet("origin-add", repositories[0], path, str(archive)))
+            (tmp_path / "NOTES.md").write_text("revision %d\n" % number)
+            model = json.loads(fleet("origin-add", repositories[1], "NOTES.md", str(tmp_path / "NOTES.md"), "--plain"))
+            release = dict(
+                base,
+                release=name,
+                images=[dict(entry, revision=image["commit"], path=path, tag=tag), *others],
+                model=dict(base["model"], revision=model["commit"]),
+            )
+            (releases / (name + ".yml")).write_text(yaml.safe_dump(release))
+            suffixes = (("models/Qwen3.5-27B", model), ("repositories/" + repositories[0].replace("/", "--"), image))
+            folders = {"%s@%.12s" % (folder, added["commit"]) for folder, added in suffixes}
+            names.append(folders | {tag.partition(":")[2]})
+        yield names
+    finally:
+        play(inventory, DECOMMISSION, *HOST_ALONE, *NEITHER_SERVICE_NOR_FILES)
+        shell(HOST, "docker image rm vllm-ascend:newer-2 vllm-ascend:newer-3 || true")
+        shutil.rmtree(releases)
+
+
+def kept():
+    """Revisions of weights and archives on the host, and its images."""
+    found = shell(
+        HOST, "cd %s && ls -d models/* repositories/* 2>/dev/null; docker image ls --format {{.Tag}}" % ARTIFACTS
+    )
+    return set(found.split())
+
+
+def containers():
+    return shell(HOST, "docker ps --no-trunc --quiet | sort")
+
+
+def test_old_revisions_go_and_what_is_in_use_stays(inventory, newer_releases):
+    play(inventory, "site.yml", *HOST_ALONE)  # nothing to do where the bundle has brought the service
+    served, (second, third) = containers(), newer_releases
+    assert served
+    first = {"models/Qwen3.5-27B", "repositories/Eco-Tech--Qwen3.5-397B-A17B-w8a8-mtp", "qwen3_5-v0-a2"}
+    assert kept() == first
+    weights, _archive, image = sorted(first, key=lambda name: (name[0] == "q", name))
+    stage(inventory, *HOST_ALONE, "-e", "fleet_release=newer_2")
+    assert kept() == first | second, "two of each"
+    # Of three the oldest goes, or the second oldest where the oldest is what is served.
+    stage(inventory, *HOST_ALONE, "-e", "fleet_release=newer_3")
+    assert kept() == {weights, image} | {name for name in second if name.startswith("repositories")} | third
+    assert containers() == served
+    # One of each, and what is served when they are counted: that is the old one until the next run.
+    one = ("-e", "fleet_release=newer_3", "-e", "model_artifacts_keep=1", "-e", "vllm_image_keep=1")
+    play(inventory, "site.yml", *HOST_ALONE, *one)
+    assert kept() == {weights, image} | third
+    served = containers()
+    stage(inventory, *HOST_ALONE, *one)
+    assert kept() == third
+    assert containers() == served
+
+
+def asked_of_mirror():
+    """Addresses of those that a mirror on the host MIRROR has given an object to."""
+    lines = shell(MIRROR, "journalctl --quiet --output cat --identifier ascend_fleet_mirror").splitlines()
+    return [line.split()[0] for line in lines if '"GET /objects/' in line and " 200 " in line]
+
+
+def test_a_mirror_is_filled_from_a_bundle_and_leaves_nothing(inventory, addresses, bundle, tmp_path):
+    one = mirrors(tmp_path, MIRROR)
+    shell(HOST, "rm -rf %s/models %s/repositories" % (ARTIFACTS, ARTIFACTS))
+    began, before = log_length(), len(asked_of_mirror())
+    stage(inventory, *one, "-e", "fleet_bundle=%s" % bundle, "--tags", "artifacts")
+    assert requests_since(began) == []
+    asked = asked_of_mirror()[before:]
+    assert len(asked) > 4
+    assert set(asked) == {addresses[HOST]}
+    output = play(inventory, DECOMMISSION, *one, *NEITHER_SERVICE_NOR_FILES)
+    assert changes(output)[MIRROR], output
+    for host in (HOST, MIRROR):
+        shell(host, "! test -e %s && ! test -e /etc/ascend-fleet && ! systemctl cat ascend-fleet-mirror" % ARTIFACTS)
+    shell(MIRROR, "! ss --listening --tcp --numeric | grep :8008")
+    output = play(inventory, DECOMMISSION, *one, *NEITHER_SERVICE_NOR_FILES)
+    assert unchanged(output), output

@@ -257,6 +257,7 @@ def image(**changes: Any) -> ArchivedImage:
         "tags": (TAG,),
         "diff_ids": ("sha256:l",),
         "layer_bytes": 1,
+        "settings": '{"Env": ["A=1"]}',
     }
     return ArchivedImage(**dict(values, **changes))
 
@@ -272,6 +273,7 @@ def image(**changes: Any) -> ArchivedImage:
                 "RootFS": {"Layers": ["sha256:l"]},
                 "Architecture": "arm64",
                 "Created": "2026-02-11T08:30:00.12Z",
+                "Config": {"Env": ["A=1"], "Cmd": None, "User": ""},
             },
             True,
         ),
@@ -279,8 +281,19 @@ def image(**changes: Any) -> ArchivedImage:
             {
                 "Id": "sha256:other",
                 "RootFS": {"Layers": ["sha256:l"]},
+                "Architecture": "arm64",
+                "Created": "2026-02-11T08:30:00.12Z",
+                "Config": {"Env": ["A=2"], "Cmd": None, "User": ""},
+            },
+            False,
+        ),
+        (
+            {
+                "Id": "sha256:other",
+                "RootFS": {"Layers": ["sha256:l"]},
                 "Architecture": "amd64",
                 "Created": "2026-02-11T08:30:00.12Z",
+                "Config": {"Env": ["A=1"]},
             },
             False,
         ),
@@ -290,6 +303,7 @@ def image(**changes: Any) -> ArchivedImage:
                 "RootFS": {"Layers": ["sha256:l"]},
                 "Architecture": "arm64",
                 "Created": "2026-02-11T08:30:01Z",
+                "Config": {"Env": ["A=1"]},
             },
             False,
         ),
