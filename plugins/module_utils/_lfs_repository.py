@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import hashlib
 import os
 import shutil
@@ -17,7 +18,14 @@ from dataclasses import dataclass, field
 from typing import Callable, Iterable, Mapping, Optional, Sequence, TypeVar
 from urllib.parse import urlsplit
 
-from ansible_collections.ascend.fleet.plugins.module_utils import _command, _lfs, _lfs_store, _progress, _swarm
+from ansible_collections.ascend.fleet.plugins.module_utils import (
+    _command,
+    _lfs,
+    _lfs_store,
+    _progress,
+    _swarm,
+    _torrent,
+)
 from ansible_collections.ascend.fleet.plugins.module_utils._files import beside_others, locked, write_atomically
 from ansible_collections.ascend.fleet.plugins.module_utils._lfs import ArtifactError, Record, State, Wanted
 
@@ -40,6 +48,7 @@ class Request:
     checksums: Mapping[str, str] = field(default_factory=dict)
     layout: str = "files"
     ca_path: Optional[str] = None
+    sources_ca_path: Optional[str] = None
     token_file: Optional[str] = None
     token_user: str = "oauth2"  # noqa: S105 - a name
     refresh: bool = False
@@ -211,6 +220,7 @@ class Repository:
         for name in [self._file(path) for path in paths] + [self._object(oid) for oid in objects]:
             _remove(name)
         shutil.rmtree(os.path.join(self.own_dir, "staging"), ignore_errors=True)
+        self._swarm.clean()
         published = self._publish()
         self.outcome.changed = bool(absent) or published
         return self.outcome
@@ -226,7 +236,7 @@ class Repository:
     # --- stores: a mirror's, a bundle's, our own --------------------------------------------------------------------
 
     def _stores(self) -> list[_lfs_store.FolderStore | _lfs_store.HttpStore]:
-        return [_lfs_store.open_store(source, self.request.ca_path) for source in self.request.sources]
+        return [_lfs_store.open_store(source, self.request.sources_ca_path) for source in self.request.sources]
 
     def _note(self, store: _lfs_store.FolderStore | _lfs_store.HttpStore, exc: Exception) -> None:
         self.outcome.notes.append("%s was passed over: %s" % (store.name, exc))
@@ -286,6 +296,7 @@ class Repository:
         kept = self._begun(sizes)
         self.outcome.resumed_bytes = kept
         shared = self._bring_shared(store, list(needed.values()))
+        self._fill_holes(store, list(needed.values()))
         self._rescue(sizes)
 
         def bring(w: Wanted) -> None:
@@ -307,14 +318,17 @@ class Repository:
         for error in errors:
             if error is not None:
                 raise error
+        if len(arrived) != len(sizes):
+            raise _lfs_store.StoreError("%d of its objects have not come whole" % (len(sizes) - len(arrived)))
         self._rescue({})
-        self._swarm.clean()
         if shared:
-            self._swarm.seed(
+            problem = self._swarm.seed(
                 shared,
                 self._object_root,
                 lambda oid: os.path.relpath(os.path.dirname(self._object(oid)), self._object_root),
             )
+            if problem:
+                self.outcome.notes.append("nothing is given to other hosts: %s" % problem)
 
     def _bring_shared(
         self, store: _lfs_store.FolderStore | _lfs_store.HttpStore, needed: Sequence[Wanted]
@@ -328,11 +342,15 @@ class Repository:
             return []
         mirrors = [store, *(s for s in self._stores() if isinstance(s, _lfs_store.HttpStore) and s.name != store.name)]
         shared = []
-        for w in needed:
-            pieces = store.pieces(w.oid, w.size)
-            if pieces is not None:
-                seeds = tuple(mirror.object_url(w.oid) for mirror in mirrors)
-                shared.append(_swarm.Shared(w.oid, w.size, pieces, seeds))
+        try:
+            for w in needed:
+                pieces = self._again(functools.partial(store.pieces, w.oid, w.size))
+                if pieces is not None:
+                    seeds = tuple(mirror.object_url(w.oid) for mirror in mirrors)
+                    shared.append(_swarm.Shared(w.oid, w.size, pieces, seeds))
+        except _lfs_store.StoreUnreachable as exc:
+            self.outcome.notes.append("nothing was shared with other hosts: %s" % exc)
+            return []
         if not shared:
             return []
         sizes = {w.oid: w.size for w in needed}
@@ -349,23 +367,51 @@ class Repository:
             else:
                 _remove(name)
                 problem = "the mirror's hashes of the pieces of %s are wrong" % oid
-        self.outcome.shared = bool(found)
+        self.outcome.shared = self.outcome.shared or bool(found)
+        if problem and time.monotonic() > self._deadline:
+            raise ArtifactError(
+                "fetching from %s and other hosts did not end within its deadline. What arrived is kept; run again to "
+                "go on from there, or raise timeout. Last words: %s" % (store.name, problem)
+            )
         if problem:
             self.outcome.notes.append("other hosts did not give everything: %s" % problem)
         return shared
+
+    def _fill_holes(self, store: _lfs_store.FolderStore | _lfs_store.HttpStore, needed: Sequence[Wanted]) -> None:
+        """Let a web server give what is missing of files that came in pieces from anywhere."""
+        if not isinstance(store, _lfs_store.HttpStore):
+            return
+        sizes = {w.oid: w.size for w in needed}
+        for w in needed:
+            found = self._swarm.unfinished(w.oid)
+            if found is None or _size(self._object(w.oid)) == w.size:
+                continue
+            name, pieces = found
+
+            def fill(oid: str = w.oid, size: int = w.size, name: str = name, pieces: bytes = pieces) -> None:
+                store.fill(oid, name, _torrent.holes(name, pieces, size))
+
+            with self._progress.watching("download", lambda: self._arrived(sizes), sum(sizes.values())):
+                self._again(fill, functools.partial(self._swarm.received, w.oid))
+            if self._hashes([name]) == [w.oid]:
+                self._keep_object(name, w.oid)
+            else:
+                _remove(name)
 
     def _keep_object(self, name: str, oid: str) -> None:
         """A file that was verified gets its place among git-lfs' objects."""
         os.makedirs(os.path.dirname(self._object(oid)), exist_ok=True)
         os.replace(name, self._object(oid))
+        _remove(self._part(oid))
 
     def _part(self, oid: str) -> str:
         return os.path.join(self.dest, ".git", "lfs", "incomplete", oid + ".part")
 
     def _begun(self, sizes: Mapping[str, int]) -> int:
         """How many bytes of these objects an earlier run has left."""
-        kept: int = _lfs.plan_rescue(self._partials(), sizes).bytes_kept
-        return kept + sum(self._swarm.received(oid) for oid in sizes)
+        rescue = _lfs.plan_rescue(self._partials(), sizes)
+        pieces = {oid: partial.size for oid, partial in (*rescue.keep.items(), *rescue.whole.items())}
+        return sum(max(pieces.get(oid, 0), self._swarm.received(oid)) for oid in sizes)
 
     def _bring_one(self, store: _lfs_store.FolderStore | _lfs_store.HttpStore, w: Wanted, part: str) -> None:
         begun = bool(_size(part))
@@ -922,14 +968,13 @@ class Repository:
             self._sleep(min(60, 2**attempt))
         self.outcome.downloaded_bytes += sum(sizes.values()) - (first_kept or 0)
         self._rescue({})
-        self._swarm.clean()
 
     def _arrived(self, sizes: Mapping[str, int]) -> int:
         pieces: dict[str, int] = {}
         for partial in self._partials():
             oid = os.path.basename(partial.file)[:64]
             pieces[oid] = max(pieces.get(oid, 0), partial.size)
-        return sum(_size(self._object(oid)) or pieces.get(oid, 0) or self._swarm.received(oid) for oid in sizes)
+        return sum(_size(self._object(oid)) or max(pieces.get(oid, 0), self._swarm.received(oid)) for oid in sizes)
 
     def _hashes(self, names: Sequence[str]) -> list[str]:
         """Hash several files, a few at a time: hashlib lets other threads run."""
@@ -1063,7 +1108,7 @@ class Repository:
             self._sleep(0.5)
 
     def _partial_bytes(self) -> int:
-        return sum(partial.size for partial in self._partials())
+        return sum(partial.size for partial in self._partials()) + self._swarm.received_together()
 
 
 def _is_file(fd: int, name: str) -> bool:

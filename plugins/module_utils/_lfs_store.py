@@ -106,8 +106,9 @@ class HttpStore:
             handlers.append(urllib.request.HTTPSHandler(context=context))
         self._opener = urllib.request.build_opener(*handlers)
 
-    def _open(self, path: str, offset: int = 0) -> http.client.HTTPResponse:
-        headers = {"Range": "bytes=%d-" % offset} if offset else {}
+    def _open(self, path: str, offset: int = 0, end: Optional[int] = None) -> http.client.HTTPResponse:
+        wanted = "bytes=%d-%s" % (offset, "" if end is None else end - 1)
+        headers = {"Range": wanted} if offset or end is not None else {}
         request = urllib.request.Request("%s/%s" % (self._url, path), headers=headers)  # noqa: S310 - http and https
         try:
             answer: http.client.HTTPResponse = self._opener.open(request, timeout=_SILENCE_SECONDS)
@@ -166,9 +167,19 @@ class HttpStore:
                         handle.truncate(0)
                         digest, have = hashlib.sha256(), 0
                     self._receive(answer, handle.write, digest.update, count, size - have)
-        if digest.hexdigest() != oid:
+        if digest.hexdigest() != oid or os.path.getsize(part) != size:
             os.unlink(part)
             raise StoreError("its object %s has another content" % oid)
+
+    def fill(self, oid: str, name: str, holes: Iterable[tuple[int, int]]) -> None:
+        """Write stretches of an object, given by their beginnings and ends, at their places in a file."""
+        with open(name, "r+b") as handle:
+            for begin, end in holes:
+                with self._open(object_path(oid), begin, end) as answer:
+                    if not _continues(answer, begin):
+                        raise StoreError("it does not answer range requests")
+                    handle.seek(begin)
+                    self._receive(answer, handle.write, lambda chunk: None, lambda length: None, end - begin)
 
     def _receive(
         self,
@@ -218,8 +229,9 @@ def is_published(store: str, key: str, manifest: str, objects: Iterable[tuple[st
         for oid, size in objects:
             if os.path.getsize(os.path.join(store, object_path(oid))) != size:
                 return False
-            if share and size >= _torrent.SMALLEST and not os.path.exists(os.path.join(store, pieces_path(oid))):
-                return False
+            if share and size >= _torrent.SMALLEST:
+                os.stat(os.path.join(store, pieces_path(oid)))
+                os.stat(os.path.join(store, "shared"))
     except OSError:
         return False
     return True
@@ -251,7 +263,7 @@ def publish(store: str, key: str, manifest: str, objects: Iterable[tuple[str, in
 def _share(store: str, oid: str, size: int) -> None:
     """Add what makes an object's torrent. The tracker's list comes first: the other file says that both are there."""
     target = os.path.join(store, pieces_path(oid))
-    if os.path.exists(target):
+    if os.path.exists(target) and os.path.exists(os.path.join(store, "shared")):
         return
     pieces = _torrent.hash_pieces(os.path.join(store, object_path(oid)))
     # Appended, as another run may add to it at the same time; the tracker reads neither empty nor torn lines.

@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Callable, Collection, Iterable, Iterator, Mapping, Optional, Sequence
 
-from ansible_collections.ascend.fleet.plugins.module_utils import _command, _files, _lfs, _lfs_store
+from ansible_collections.ascend.fleet.plugins.module_utils import _command, _files, _lfs, _lfs_store, _swarm
 
 
 @dataclass(frozen=True)
@@ -262,6 +262,9 @@ def _gone(found: Sequence[Folder], keep: int, current: Collection[str], needs: C
 
 def _remove_revisions(folder: Folder, keys: Collection[str], pruned: Pruned, check: bool) -> None:
     """Remove what only these requests name; the folder, when there are no others."""
+    if not check:
+        # Whoever is given it holds it open, and its room with it.
+        _swarm.Swarm(os.path.join(folder.own_dir, "swarm"), _swarm.Settings()).end()
     if not set(folder.requests) - set(keys):
         pruned.removed.append(folder.path)
         pruned.take(_files_below(folder.path))

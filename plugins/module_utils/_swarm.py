@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Objects from other hosts that bring the same: BitTorrent by aria2, with the mirrors' web servers as seeds.
 
-aria2 talks to whoever connects, so it runs in a transient systemd unit that may do nothing else: a user that exists
-only while it runs, no capability, and one folder. What it brought is root's before it is verified.
+aria2 talks to whoever connects, so it runs in a transient systemd unit with a user that exists only while it runs, no
+capability, and one folder in which it may write. What it brought is taken from it before it is verified.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ import os
 import shutil
 import stat
 from dataclasses import dataclass
-from typing import Callable, Mapping, Optional, Sequence
+from typing import Callable, Iterable, Mapping, Optional, Sequence
 
 from ansible_collections.ascend.fleet.plugins.module_utils import _command, _torrent
 
 _INSIDE = "/run/ascend-fleet"
-_DOES = {"swarm": "fetch", "seed": "give other hosts"}
+#: What a unit does, and the folder that it sees.
+_KINDS = {"swarm": ("fetch artifacts", "work"), "seed": ("give artifacts to other hosts", "given")}
 #: So long without a byte from anybody, and the rest comes over HTTP.
 _SILENCE_SECONDS = 60
 _SANDBOX = (
@@ -27,10 +28,15 @@ _SANDBOX = (
     "PrivateTmp=yes", "PrivateDevices=yes", "ProtectKernelTunables=yes", "ProtectKernelModules=yes",
     "ProtectControlGroups=yes", "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK", "RestrictNamespaces=yes",
     "LockPersonality=yes", "MemoryDenyWriteExecute=yes", "SystemCallArchitectures=native", "Nice=10",
+    # Whatever it makes of a signal, it is gone before we touch what it has written.
+    "TimeoutStopSec=15",
+    # Mirrors stand within the site: the proxy that leads out of it is not for them.
+    "UnsetEnvironment=http_proxy https_proxy all_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY",
 )  # fmt: skip
 _COMMON = (
     # Peers come from the site's trackers and from each other; nothing is said to the world or to the whole network.
     "--no-conf=true", "--enable-dht=false", "--enable-dht6=false", "--bt-enable-lpd=false",
+    "--bt-tracker-connect-timeout=5", "--bt-tracker-timeout=10",
     "--allow-overwrite=true", "--auto-file-renaming=false", "--file-allocation=none", "--no-netrc=true",
     "--summary-interval=0", "--show-console-readout=false", "--console-log-level=warn", "--enable-color=false",
 )  # fmt: skip
@@ -61,7 +67,6 @@ class Swarm:
 
     def __init__(self, place: str, settings: Settings, run: Callable[..., _command.Completed] = _command.run) -> None:
         self._place = place
-        self._data = os.path.join(place, "work", "data")
         self._settings = settings
         self._run = run
         self._name = hashlib.sha256(place.encode()).hexdigest()[:12]
@@ -76,163 +81,223 @@ class Swarm:
             return "aria2c needs the certificate authority in a file; found the folder %s" % self._settings.ca_path
         return None
 
+    # --- what an unfinished transfer holds ----------------------------------------------------------------------------
+
     def received(self, oid: str) -> int:
         """How many bytes of an object an unfinished transfer holds, wherever in the file."""
         try:
-            status = os.lstat(os.path.join(self._data, oid))
+            status = os.lstat(self._data(oid))
         except OSError:
             return 0
         return min(status.st_size, status.st_blocks * 512)
+
+    def received_together(self) -> int:
+        """How many bytes all unfinished transfers hold."""
+        try:
+            return sum(self.received(name) for name in os.listdir(self._data()))
+        except OSError:
+            return 0
+
+    def unfinished(self, oid: str) -> Optional[tuple[str, bytes]]:
+        """Return the file of an unfinished transfer, which nobody writes any more, and the hashes of its pieces."""
+        if not os.path.lexists(self._data(oid)) or not self._stop("swarm") or not _take_over(self._data(oid), 0o644):
+            return None
+        _remove(self._data(oid + ".aria2"))
+        try:
+            with open(self._path("work", "pieces", oid), "rb") as handle:
+                return self._data(oid), handle.read()
+        except FileNotFoundError:
+            return None
+
+    def salvage(self, oid: str, size: int, part: str) -> None:
+        """Turn what an unfinished transfer has into a beginning (``part``), unless there is a longer one."""
+        found = self.unfinished(oid)
+        if found is None:
+            return
+        name, pieces = found
+        wrong = _torrent.holes(name, pieces, size)
+        right = wrong[0][0] if wrong else size
+        if right > (os.path.getsize(part) if os.path.exists(part) else 0):
+            os.truncate(name, right)
+            os.replace(name, part)
+        else:
+            _remove(name)
+
+    def clean(self) -> None:
+        """Remove everything unfinished."""
+        if os.path.exists(self._path("work")):
+            self._stop("swarm")
+            shutil.rmtree(self._path("work"), ignore_errors=True)
+
+    def end(self) -> None:
+        """Take part no more."""
+        if os.path.exists(self._place):
+            self._stop("swarm")
+            self._stop("seed")
+
+    # --- taking and giving --------------------------------------------------------------------------------------------
 
     def bring(self, objects: Sequence[Shared], begun: Mapping[str, str], timeout: float) -> tuple[dict[str, str], str]:
         """Bring objects; return the files of those that are whole, by hash, and why others are not.
 
         ``begun`` names files with the beginnings of some; they are used up. A file that is returned is root's, and
-        not yet verified by its SHA-256. What is unfinished stays, for another call or for :meth:`salvage`.
+        not yet verified by its SHA-256. What is unfinished stays for another call, :meth:`unfinished` or
+        :meth:`salvage`.
         """
-        self._stop("swarm")
-        self._make_folders()
-        lines = []
+        if not self._stop("swarm"):
+            return {}, "an aria2c of an earlier run does not end"
+        self._make_folders("work", ("torrents", "pieces", "data"))
+        os.chmod(self._data(), 0o777)  # noqa: S103 - within a folder that is root's alone
         for shared in objects:
-            with open(self._work("pieces", shared.oid), "wb") as handle:
-                handle.write(shared.pieces)
-            lines += self._describe(shared, "data")
-            if shared.oid in begun and not os.path.exists(os.path.join(self._data, shared.oid)):
-                os.replace(begun[shared.oid], os.path.join(self._data, shared.oid))
-                os.chmod(os.path.join(self._data, shared.oid), 0o666)  # noqa: S103 - in a folder of root's
-            elif shared.oid in begun:
-                os.unlink(begun[shared.oid])
-        self._write_list("list", lines)
+            self._write("work", os.path.join("pieces", shared.oid), shared.pieces)
+            self._take_begun(shared.oid, begun.get(shared.oid))
+        self._write_list("work", [(shared, "data") for shared in objects])
         done = self._run(
             [
-                *self._unit("swarm"), "--wait", "--pipe", "--property=BindPaths=%s:%s" % (self._work(), _INSIDE),
-                *self._ca_property(), shutil.which("aria2c") or "aria2c", *_COMMON, *self._options("list"),
+                *self._unit("swarm"), "--wait", "--pipe", *self._aria2(),
                 "--check-integrity=true", "--auto-save-interval=5", "--seed-time=0",
                 "--bt-stop-timeout=%d" % _SILENCE_SECONDS, "--stream-piece-selector=random",
-                "--connect-timeout=10", "--timeout=30", "--max-tries=3", "--retry-wait=1",
+                # That timeout is what ends it: a web server that is started again costs nothing.
+                "--connect-timeout=10", "--timeout=30", "--max-tries=0", "--retry-wait=2",
             ],
             timeout=timeout,
         )  # fmt: skip
-        self._stop("swarm")
+        if not self._stop("swarm"):
+            return {}, "aria2c does not end"
         found = {}
         for shared in objects:
-            name = os.path.join(self._data, shared.oid)
-            if not os.path.exists(name + ".aria2") and _take_over(name) and os.path.getsize(name) == shared.size:
+            name = self._data(shared.oid)
+            whole = not os.path.lexists(name + ".aria2") and _take_over(name, 0o644)
+            if whole and os.path.getsize(name) == shared.size:
                 found[shared.oid] = name
         return found, "" if len(found) == len(objects) else _last_words(done)
 
-    def salvage(self, oid: str, size: int, part: str) -> None:
-        """Turn what an unfinished transfer has of an object into a beginning from which HTTP can go on."""
-        name = os.path.join(self._data, oid)
-        try:
-            with open(self._work("pieces", oid), "rb") as handle:
-                pieces = handle.read()
-            right = _torrent.intact_bytes(name, pieces, size) if _take_over(name) else 0
-            if right > (os.path.getsize(part) if os.path.exists(part) else 0):
-                os.truncate(name, right)
-                os.replace(name, part)
-        except FileNotFoundError:
-            return
+    def seed(self, objects: Sequence[Shared], folder: str, place_of: Callable[[str], str]) -> str:
+        """Give whole objects below ``folder`` to others for a while; ``place_of`` says in which of its folders.
 
-    def clean(self) -> None:
-        """Remove everything unfinished."""
-        if os.path.exists(self._place):
-            self._stop("swarm")
-            shutil.rmtree(self._work(), ignore_errors=True)
-
-    def seed(self, objects: Sequence[Shared], folder: str, place_of: Callable[[str], str]) -> None:
-        """Give whole objects below ``folder`` to others for a while; ``place_of`` says in which of its folders."""
+        Returns why that is not possible, or nothing.
+        """
         self._stop("seed")
         if self._settings.seed_minutes <= 0 or not objects:
-            return
-        self._make_folders()
-        self._write_list("seeds", [line for s in objects for line in self._describe(s, "objects/" + place_of(s.oid))])
-        self._run(
+            return ""
+        self._make_folders("given", ("torrents", "objects"))
+        for shared in objects:
+            place = os.path.join(folder, place_of(shared.oid))
+            while len(place) >= len(folder):  # whatever the umask is, as aria2 is not root
+                os.chmod(place, 0o755)  # noqa: S103
+                place = os.path.dirname(place)
+        self._write_list("given", [(shared, "objects/" + place_of(shared.oid)) for shared in objects])
+        done = self._run(
             [
-                *self._unit("seed"),
-                "--property=BindReadOnlyPaths=%s:%s" % (self._work(), _INSIDE),
-                "--property=BindReadOnlyPaths=%s:%s/objects" % (folder, _INSIDE),
-                *self._ca_property(), shutil.which("aria2c") or "aria2c", *_COMMON, *self._options("seeds"),
+                *self._unit("seed"), "--property=BindReadOnlyPaths=%s:%s/objects" % (folder, _INSIDE), *self._aria2(),
                 "--bt-seed-unverified=true",  # verified just now
                 "--max-concurrent-downloads=%d" % len(objects),
                 "--seed-ratio=0.0", "--seed-time=%d" % self._settings.seed_minutes,
             ],
             timeout=60,
         )  # fmt: skip
+        return "" if done.ok else _last_words(done)
+
+    def _take_begun(self, oid: str, part: Optional[str]) -> None:
+        """Let aria2 go on from whichever has more: a file with a beginning, or its own."""
+        name = self._data(oid)
+        if part is not None and os.path.getsize(part) > self.received(oid):
+            _remove(name + ".aria2")
+            os.replace(part, name)
+        elif part is not None:
+            _remove(part)
+        if os.path.lexists(name) and not _take_over(name, 0o666):
+            _remove(name)
 
     # --- the unit -----------------------------------------------------------------------------------------------------
 
     def _unit(self, kind: str) -> list[str]:
-        name = "ascend-fleet-%s-%s" % (kind, self._name)
-        properties = ["--property=" + setting for setting in _SANDBOX]
+        does, folder = _KINDS[kind]
+        bind = "BindPaths" if kind == "swarm" else "BindReadOnlyPaths"
+        settings = [*_SANDBOX, "%s=%s:%s" % (bind, self._path(folder), _INSIDE)]
+        if self._settings.ca_path:
+            settings.append("BindReadOnlyPaths=%s:%s/ca.pem" % (self._settings.ca_path, _INSIDE))
         return [
-            "systemd-run", "--unit=" + name, "--description=ascend.fleet: %s artifacts" % _DOES[kind], "--collect",
-            "--quiet", "--service-type=exec", *properties,
+            "systemd-run", "--unit=ascend-fleet-%s-%s-%d" % (kind, self._name, os.getpid()), "--collect", "--quiet",
+            "--description=ascend.fleet: " + does, *("--property=" + setting for setting in settings),
         ]  # fmt: skip
 
-    def _stop(self, kind: str) -> None:
-        """End a unit that an interrupted run has left; there is none most of the time."""
-        if shutil.which("systemctl"):
-            self._run(["systemctl", "stop", "ascend-fleet-%s-%s.service" % (kind, self._name)], timeout=60)
-
-    def _options(self, input_file: str) -> list[str]:
-        options = ["--input-file=%s/%s" % (_INSIDE, input_file), "--listen-port=" + self._settings.ports]
+    def _aria2(self) -> list[str]:
+        words = [shutil.which("aria2c") or "aria2c", *_COMMON, "--input-file=%s/list" % _INSIDE]
+        words.append("--listen-port=" + self._settings.ports)
         if self._settings.ca_path:
-            options.append("--ca-certificate=%s/ca.pem" % _INSIDE)
-        return options
+            words.append("--ca-certificate=%s/ca.pem" % _INSIDE)
+        return words
 
-    def _ca_property(self) -> list[str]:
-        ca_path = self._settings.ca_path
-        return ["--property=BindReadOnlyPaths=%s:%s/ca.pem" % (ca_path, _INSIDE)] if ca_path else []
+    def _stop(self, kind: str) -> bool:
+        """End the units of an earlier run, of which there are none most of the time; say whether they have ended."""
+        if not shutil.which("systemctl"):
+            return True
+        units = "ascend-fleet-%s-%s-*.service" % (kind, self._name)
+        self._run(["systemctl", "stop", units], timeout=60)
+        return not self._run(["systemctl", "is-active", "--quiet", units], timeout=60).ok
 
     # --- its folder ---------------------------------------------------------------------------------------------------
 
-    def _work(self, *names: str) -> str:
-        return os.path.join(self._place, "work", *names)
+    def _path(self, *names: str) -> str:
+        return os.path.join(self._place, *names)
 
-    def _make_folders(self) -> None:
+    def _data(self, *names: str) -> str:
+        return self._path("work", "data", *names)
+
+    def _make_folders(self, top: str, names: Iterable[str]) -> None:
         os.makedirs(self._place, mode=0o700, exist_ok=True)
-        os.chmod(self._place, 0o700)  # others must not reach the folder in which anybody may write
-        for name in ("torrents", "pieces", "data", "objects"):
-            os.makedirs(self._work(name), exist_ok=True)
-            os.chmod(self._work(name), 0o777 if name == "data" else 0o755)  # whatever the umask is
-        os.chmod(self._work(), 0o755)  # noqa: S103
+        os.chmod(self._place, 0o700)  # others must not reach the folder in which aria2's user may write
+        for name in ("", *names):
+            os.makedirs(self._path(top, name), exist_ok=True)
+            os.chmod(self._path(top, name), 0o755)  # noqa: S103 - whatever the umask is
         if self._settings.ca_path:
-            with open(self._work("ca.pem"), "ab"):
-                pass  # what the certificate authority's file is mounted over
+            self._write(top, "ca.pem", b"")  # what the authority's file is mounted over
 
-    def _describe(self, shared: Shared, folder: str) -> list[str]:
-        """The lines of an object in aria2's input file; its torrent is written."""
-        torrent = _torrent.torrent(
-            shared.oid, shared.size, shared.pieces, trackers=self._settings.trackers, seeds=shared.seeds
-        )
-        self._write(os.path.join("torrents", shared.oid + ".torrent"), torrent)
-        return ["%s/torrents/%s.torrent" % (_INSIDE, shared.oid), "  dir=%s/%s" % (_INSIDE, folder)]
+    def _write_list(self, top: str, objects: Iterable[tuple[Shared, str]]) -> None:
+        """Write the torrents of objects, and aria2's input file that says into which folder each belongs."""
+        lines = []
+        for shared, folder in objects:
+            content = _torrent.torrent(
+                shared.oid, shared.size, shared.pieces, trackers=self._settings.trackers, seeds=shared.seeds
+            )
+            name = os.path.join("torrents", shared.oid + ".torrent")
+            self._write(top, name, content)
+            lines += ["%s/%s" % (_INSIDE, name), "  dir=%s/%s" % (_INSIDE, folder)]
+        self._write(top, "list", "".join(line + "\n" for line in lines).encode())
 
-    def _write_list(self, name: str, lines: Sequence[str]) -> None:
-        self._write(name, "".join(line + "\n" for line in lines).encode())
-
-    def _write(self, name: str, content: bytes) -> None:
-        full = self._work(name)
-        with open(full, "wb") as handle:
+    def _write(self, top: str, name: str, content: bytes) -> None:
+        with open(self._path(top, name), "wb") as handle:
             handle.write(content)
-        os.chmod(full, 0o644)
+            os.fchmod(handle.fileno(), 0o644)
 
 
-def _take_over(name: str) -> bool:
+def _take_over(name: str, mode: int) -> bool:
     """Make a file that aria2 wrote root's; say whether it is one. To be called when aria2 has ended."""
     try:
-        status = os.lstat(name)
+        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return False
-    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-        return False  # not what aria2 makes: who does must not get another file's rights changed
-    os.chown(name, 0, 0)
-    os.chmod(name, 0o644)
-    return True
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+            return False  # not what aria2 makes: who does must not get another file's rights changed
+        os.fchown(fd, 0, 0)
+        os.fchmod(fd, mode)
+        return True
+    finally:
+        os.close(fd)
+
+
+def _remove(name: str) -> None:
+    try:
+        os.unlink(name)
+    except FileNotFoundError:
+        pass
 
 
 def _last_words(done: _command.Completed) -> str:
-    said = [line.strip() for line in (done.stderr + done.stdout).splitlines() if "ERROR" in line or "errorCode" in line]
+    lines = [line.strip() for line in (done.stdout + "\n" + done.stderr).splitlines() if line.strip()]
+    said = [line for line in lines if "ERROR" in line or "errorCode" in line] or lines
     ended = "did not end in time" if done.timed_out else "ended with status %s" % done.exit_status
     return "aria2c %s%s" % (ended, ": " + said[-1][-300:] if said else "")

@@ -44,16 +44,18 @@ def is_whole(pieces: bytes, size: int) -> bool:
     return len(pieces) == _HASH * -(-size // piece_length(size))
 
 
-def intact_bytes(name: str, pieces: bytes, size: int) -> int:
-    """Return how many bytes at the beginning of an unfinished file are right, in whole pieces."""
-    length, right = piece_length(size), 0
+def holes(name: str, pieces: bytes, size: int) -> list[tuple[int, int]]:
+    """Return the stretches of an unfinished file that are not right, as beginnings and ends, in order."""
+    length = piece_length(size)
+    found: list[tuple[int, int]] = []
     with open(name, "rb") as handle:
-        for position in range(0, len(pieces), _HASH):
-            piece = handle.read(length)
-            if not piece or _sha1(piece) != pieces[position : position + _HASH]:
-                break
-            right += len(piece)
-    return right
+        for number in range(len(pieces) // _HASH):
+            if _sha1(handle.read(length)) != pieces[number * _HASH : (number + 1) * _HASH]:
+                begin, end = number * length, min((number + 1) * length, size)
+                if found and found[-1][1] == begin:
+                    begin = found.pop()[0]
+                found.append((begin, end))
+    return found
 
 
 def info_hash(oid: str, size: int, pieces: bytes) -> str:

@@ -75,6 +75,10 @@ options:
       - File or folder on the host with the certificate authority that signed the origin's certificate. There is no way
         to switch the checking of certificates off.
     type: path
+  sources_ca_path:
+    description:
+      - File or folder on the host with the certificate authority of O(sources). To share, C(aria2c) needs a file.
+    type: path
   token_file:
     description:
       - File on the host, readable by its owner only, whose first line is the token for the origin.
@@ -323,7 +327,7 @@ downloaded_bytes:
   type: int
   sample: 53800000000
 shared:
-  description: Whether files came with the help of other hosts.
+  description: Whether files came by BitTorrent, from a source and from whoever else fetched them.
   returned: always
   type: bool
   sample: false
@@ -356,6 +360,7 @@ ARGUMENTS: dict[str, Any] = {
     "checksums": {"type": "dict", "default": {}},
     "layout": {"type": "str", "choices": ["files", "model"], "default": "files"},
     "ca_path": {"type": "path"},
+    "sources_ca_path": {"type": "path"},
     "token_file": {"type": "path", "no_log": False},
     "token_user": {"type": "str", "default": "oauth2", "no_log": False},
     "sources": {"type": "list", "elements": "str", "default": []},
@@ -391,6 +396,7 @@ def request_of(params: dict[str, Any]) -> _lfs_repository.Request:
         checksums={str(path): str(value) for path, value in params["checksums"].items() if value},
         layout=params["layout"],
         ca_path=params["ca_path"],
+        sources_ca_path=params["sources_ca_path"],
         token_file=params["token_file"],
         token_user=params["token_user"],
         sources=tuple(params["sources"]),
@@ -401,7 +407,7 @@ def request_of(params: dict[str, Any]) -> _lfs_repository.Request:
             trackers=tuple(params["trackers"]),
             ports=params["swarm_ports"],
             seed_minutes=params["seed_minutes"],
-            ca_path=params["ca_path"] if verified else None,
+            ca_path=params["sources_ca_path"] if verified else None,
         ),
         refresh=params["refresh"],
         rehash=params["rehash"],

@@ -56,7 +56,8 @@ def mirror_log():
 
 def given(begin, address, oid):
     """Bytes of an object that the mirror gave to an address since a line of its log, and by which programs."""
-    pattern = re.compile(r'^%s .*"GET /objects/../../%s HTTP/1.1" 20[06] (\d+) .*"([^"/]*)' % (re.escape(address), oid))
+    line = r'^%s .*"GET /objects/../../%s HTTP/1.1" 20[06] (\d+) "[^"]*" "([^"/]+)' % (re.escape(address), oid)
+    pattern = re.compile(line)
     found = [match for line in mirror_log()[begin:] if (match := pattern.search(line))]
     return sum(int(match[1]) for match in found), {match[2] for match in found}
 
@@ -98,7 +99,7 @@ def test_without_the_others_the_mirror_gives_everything(inventory, addresses):
     shell(TAKER, "mv /usr/bin/aria2c /usr/bin/aria2c.away")
     try:
         begin = log_length()
-        said = take_again(inventory, "-e", "model_artifacts_swarm_packages=[]")
+        said = take_again(inventory, "-e", '{"model_artifacts_swarm_packages": []}')
     finally:
         shell(TAKER, "mv /usr/bin/aria2c.away /usr/bin/aria2c")
         shell(MIRROR, "systemctl start ascend-fleet-tracker")
@@ -110,7 +111,7 @@ def test_without_the_others_the_mirror_gives_everything(inventory, addresses):
 def test_a_mirror_that_cannot_prove_who_it_is_gives_nothing(inventory, addresses):
     _path, oid, _size = archive(GIVER)
     begin = log_length()
-    said = take_again(inventory, "-e", "model_artifacts_ca_path=/etc/ssl/certs/ca-certificates.crt")
+    said = take_again(inventory, "-e", "model_artifacts_sources_ca_path=/etc/ssl/certs/ca-certificates.crt")
     assert "was passed over: it does not answer" in said
     assert "certificate" in said
     assert given(begin, addresses[TAKER], oid) == (0, set())

@@ -89,11 +89,14 @@ class Server:
             handler.send_error(self.status or 404)
             return
         content = file.read_bytes()
-        asked = re.match(r"bytes=(\d+)-$", handler.headers.get("Range") or "")
-        offset = int(asked.group(1)) if asked and self.ranges else 0
-        handler.send_response(206 if offset else 200)
-        if offset:
-            handler.send_header("Content-Range", "bytes %d-%d/%d" % (offset, len(content) - 1, len(content)))
+        asked = re.match(r"bytes=(\d+)-(\d*)$", handler.headers.get("Range") or "")
+        asked = asked if self.ranges else None
+        offset = int(asked.group(1)) if asked else 0
+        if asked and asked.group(2):
+            content = content[: int(asked.group(2)) + 1]
+        handler.send_response(206 if asked else 200)
+        if asked:
+            handler.send_header("Content-Range", "bytes %d-%d/%d" % (offset, len(content) - 1, file.stat().st_size))
         handler.send_header("Content-Length", str(len(content) - offset))
         handler.end_headers()
         sent, end = offset, len(content)
@@ -397,7 +400,7 @@ class Others:
         monkeypatch.setattr(_swarm.Swarm, "obstacle", lambda swarm: None)
         monkeypatch.setattr(_swarm.Swarm, "bring", self.bring)
         monkeypatch.setattr(
-            _swarm.Swarm, "seed", lambda swarm, objects, *rest: self.seeded.append([o.oid for o in objects])
+            _swarm.Swarm, "seed", lambda swarm, objects, *rest: self.seeded.append([o.oid for o in objects]) or ""
         )
 
     def bring(self, objects: list[_swarm.Shared], begun: dict[str, str], timeout: float) -> tuple[dict[str, str], str]:
@@ -472,19 +475,77 @@ def test_what_others_give_wrong_or_not_at_all_comes_from_the_mirror(
     assert not outcome.shared
 
 
-def test_what_an_unfinished_swarm_has_left_is_used_by_whoever_goes_on(
-    sharing: Server, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(os, "chown", lambda *args, **kwargs: None)  # tests may not be root
-    work = tmp_path / "dest" / ".git" / "ascend-fleet" / "swarm" / "work"
+def leave_pieces(dest: Path, sharing: Server) -> int:
+    """What a swarm has left that got the first and the fourth piece of a large file; how many bytes those are."""
+    work = dest / ".git" / "ascend-fleet" / "swarm" / "work"
     (work / "pieces").mkdir(parents=True)
     (work / "data").mkdir()
     pieces = (sharing.folder / _lfs_store.pieces_path(oid_of(LARGE))).read_bytes()
     (work / "pieces" / oid_of(LARGE)).write_bytes(pieces)
-    (work / "data" / oid_of(LARGE)).write_bytes(LARGE[:1_000_000])
+    step = 256 * 1024
+    with (work / "data" / oid_of(LARGE)).open("wb") as handle:
+        handle.write(LARGE[:step])
+        handle.seek(3 * step)
+        handle.write(LARGE[3 * step : 4 * step])
+    return 2 * step
+
+
+def test_a_mirror_fills_the_holes_that_a_swarm_has_left(
+    sharing: Server, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fchown", lambda *args: None)  # tests may not be root
+    have = leave_pieces(tmp_path / "dest", sharing)
+    del server.sent[:]
+    server.cut_after = 1_000_000
     outcome = ensure(tmp_path / "dest", server.url)
     assert (tmp_path / "dest" / "large.bin").read_bytes() == LARGE
-    offsets = [offset for path, offset, _n in server.sent if _lfs_store.object_path(oid_of(LARGE)) in path]
-    assert offsets[-1] == 3 * 256 * 1024
-    assert outcome.resumed_bytes >= 3 * 256 * 1024
-    assert not work.exists()
+    sent = [(offset, sent) for path, offset, sent in server.sent if _lfs_store.object_path(oid_of(LARGE)) in path]
+    assert sum(length for _offset, length in sent) <= len(LARGE) - have + 2 * 256 * 1024, "a broken line costs a piece"
+    assert sent[0] == (256 * 1024, 2 * 256 * 1024)
+    assert outcome.resumed_bytes >= have
+    assert not (tmp_path / "dest" / ".git" / "ascend-fleet" / "swarm" / "work").exists()
+
+
+def test_a_mirror_that_dies_leaves_the_pieces_to_the_next(
+    sharing: Server, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fchown", lambda *args: None)  # tests may not be root
+    have = leave_pieces(tmp_path / "dest", sharing)
+    server.cut_after = 0
+    ensure(tmp_path / "dest", server.url, sharing.url)
+    assert (tmp_path / "dest" / "large.bin").read_bytes() == LARGE
+    sent = [sent for path, _offset, sent in sharing.sent if _lfs_store.object_path(oid_of(LARGE)) in path]
+    assert sum(sent) == len(LARGE) - have
+
+
+def test_who_cannot_fill_holes_goes_on_from_the_beginning(
+    sharing: Server, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fchown", lambda *args: None)  # tests may not be root
+    leave_pieces(tmp_path / "dest", sharing)
+    ensure(tmp_path / "dest", str(server.folder))
+    assert (tmp_path / "dest" / "large.bin").read_bytes() == LARGE
+    leave_pieces(tmp_path / "other", sharing)
+    server.ranges = False
+    with pytest.raises(ArtifactError, match="does not answer range requests"):
+        ensure(tmp_path / "other", server.url)
+
+
+def test_a_mirror_that_hesitates_over_the_pieces_is_asked_again_and_else_gives_all(
+    sharing: Server, others: Others, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, asked = _lfs_store.HttpStore.pieces, []
+
+    def pieces(store: _lfs_store.HttpStore, oid: str, size: int) -> Any:
+        asked.append(oid)
+        if len(asked) < failures:
+            raise _lfs_store.StoreUnreachable("it answers 503")
+        return real(store, oid, size)
+
+    monkeypatch.setattr(_lfs_store.HttpStore, "pieces", pieces)
+    others.give = {oid_of(LARGE): LARGE}
+    for failures, shared in ((2, True), (99, False)):
+        asked.clear()
+        outcome = ensure(tmp_path / str(failures), sharing.url, swarm=SWARM)
+        assert (tmp_path / str(failures) / "large.bin").read_bytes() == LARGE
+        assert (outcome.shared, outcome.source) == (shared, sharing.url)

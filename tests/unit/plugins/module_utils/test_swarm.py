@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import re
 import stat
 from pathlib import Path
 from typing import Any, Callable
@@ -30,12 +31,15 @@ class Fake:
         self.work: Callable[[Path], Any] = lambda data: (data / OID).write_bytes(CONTENT)
         self.status = 0
         self.said = ""
+        self.active = False
 
     def run(self, argv: list[str], *, timeout: float) -> _command.Completed:
         self.ran.append(argv)
         if argv[0] == "systemd-run" and "--wait" in argv:
             self.work(self.place / "work" / "data")
             return _command.Completed(tuple(argv), self.status, self.said, "", False)
+        if argv[:2] == ["systemctl", "is-active"]:
+            return _command.Completed(tuple(argv), 0 if self.active else 3, "", "", False)
         return _command.Completed(tuple(argv), 0, "", "", False)
 
     @property
@@ -45,7 +49,7 @@ class Fake:
 
 @pytest.fixture
 def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
-    monkeypatch.setattr(os, "chown", lambda *args, **kwargs: None)  # tests may not be root
+    monkeypatch.setattr(os, "fchown", lambda *args, **kwargs: None)  # tests may not be root
     monkeypatch.setattr(_swarm.shutil, "which", lambda name: "/usr/bin/" + name)
     return Fake(tmp_path / "swarm")
 
@@ -85,8 +89,10 @@ def test_aria2_runs_with_no_rights_and_talks_to_the_site_only(fake: Fake, shared
     ):  # fmt: skip
         assert word in words
     assert not any("check-certificate" in word for word in words)
-    stops = [argv for argv in fake.ran if argv[:2] == ["systemctl", "stop"]]
-    assert fake.ran[0] == stops[0], "what an interrupted run has left goes first"
+    name = next(word for word in words if word.startswith("--unit=")).partition("=")[2]
+    pattern = re.escape(fake.ran[0][2]).replace(r"\*", ".*")
+    assert fake.ran[0][:2] == ["systemctl", "stop"], "what an interrupted run has left goes first"
+    assert re.fullmatch(pattern, name + ".service")
 
 
 @pytest.mark.parametrize(
@@ -114,6 +120,7 @@ def test_a_planted_link_gets_nobody_elses_file_opened(fake: Fake, shared: _swarm
         fake.work = plant
         found, _problem = swarm(fake).bring([shared], {}, 60)
         assert found == {}
+        assert swarm(fake).unfinished(OID) is None
         swarm(fake).salvage(OID, len(CONTENT), str(tmp_path / "part"))
         assert not (tmp_path / "part").exists()
         assert stat.S_IMODE(secret.stat().st_mode) == 0o600
@@ -145,6 +152,40 @@ def test_a_beginning_is_used_up_and_an_end_without_all_becomes_one_again(
     assert one.received(OID) == 0
 
 
+def test_what_an_earlier_run_has_left_can_be_written_by_the_next(
+    fake: Fake, shared: _swarm.Shared, tmp_path: Path
+) -> None:
+    """Whoever has more goes on, the beginning or the pieces; the other one is gone, and nothing is root's alone."""
+    modes = []
+
+    def work(data: Path) -> None:
+        modes.append((stat.S_IMODE((data / OID).stat().st_mode), (data / OID).read_bytes()))
+
+    part = tmp_path / "part"
+    for has, begun in ((300_000, 900_000), (900_000, 300_000)):
+        fake.work = lambda data, has=has: (data / OID).write_bytes(CONTENT[:has])
+        swarm(fake).bring([shared], {}, 60)
+        fake.work = work
+        part.write_bytes(CONTENT[:begun])
+        swarm(fake).bring([shared], {OID: str(part)}, 60)
+        assert not part.exists()
+        (fake.place / "work" / "data" / OID).unlink()
+    assert modes == [(0o666, CONTENT[:900_000])] * 2
+
+
+def test_what_is_still_written_is_not_touched(fake: Fake, shared: _swarm.Shared, tmp_path: Path) -> None:
+    fake.work = lambda data: (data / OID).write_bytes(CONTENT[:900_000])
+    one = swarm(fake)
+    one.bring([shared], {}, 60)
+    fake.active = True
+    found, problem = one.bring([shared], {}, 60)
+    assert (found, problem) == ({}, "an aria2c of an earlier run does not end")
+    assert one.unfinished(OID) is None
+    one.salvage(OID, len(CONTENT), str(tmp_path / "part"))
+    assert not (tmp_path / "part").exists()
+    assert one.received_together() >= 900_000
+
+
 def test_a_longer_beginning_wins(fake: Fake, shared: _swarm.Shared, tmp_path: Path) -> None:
     fake.work = lambda data: (data / OID).write_bytes(CONTENT[:300_000])
     one = swarm(fake)
@@ -153,17 +194,24 @@ def test_a_longer_beginning_wins(fake: Fake, shared: _swarm.Shared, tmp_path: Pa
     part.write_bytes(CONTENT[:700_000])
     one.salvage(OID, len(CONTENT), str(part))
     assert part.read_bytes() == CONTENT[:700_000]
+    assert list((fake.place / "work" / "data").iterdir()) == []
     one.clean()
     assert not (fake.place / "work").exists()
 
 
 def test_seeding_reads_and_ends(fake: Fake, shared: _swarm.Shared, tmp_path: Path) -> None:
-    swarm(fake, seed_minutes=7).seed([shared], str(tmp_path), lambda oid: "%s/%s" % (oid[:2], oid[2:4]))
+    objects = tmp_path / "objects" / OID[:2] / OID[2:4]
+    objects.mkdir(mode=0o700, parents=True)
+    problem = swarm(fake, seed_minutes=7).seed(
+        [shared], str(tmp_path / "objects"), lambda oid: "%s/%s" % (oid[:2], oid[2:4])
+    )
+    assert problem == ""
+    assert [stat.S_IMODE(place.stat().st_mode) for place in (objects, *list(objects.parents)[:2])] == [0o755] * 3
     words = fake.started
     assert "--seed-time=7" in words
-    assert "--property=BindReadOnlyPaths=%s:/run/ascend-fleet/objects" % tmp_path in words
+    assert "--property=BindReadOnlyPaths=%s/objects:/run/ascend-fleet/objects" % tmp_path in words
     assert not any(word.startswith("--property=BindPaths") for word in words)
-    lines = (fake.place / "work" / "seeds").read_text().splitlines()
+    lines = (fake.place / "given" / "list").read_text().splitlines()
     assert lines[1] == "  dir=/run/ascend-fleet/objects/%s/%s" % (OID[:2], OID[2:4])
     fake.ran.clear()
     swarm(fake, seed_minutes=0).seed([shared], str(tmp_path), lambda oid: "x")

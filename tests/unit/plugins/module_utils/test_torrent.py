@@ -90,18 +90,18 @@ def test_a_torrent_says_what_and_where(file: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "right"),
+    ("change", "wrong"),
     [
-        (lambda data: data, 700_000),
-        (lambda data: data[:600_000], 512 * KIB),
-        (lambda data: data[:300_000] + bytes(400_000), 256 * KIB),
-        (lambda data: bytes(10) + data[10:], 0),
-        (lambda data: data[: 512 * KIB], 512 * KIB),
-        (lambda data: b"", 0),
+        (lambda data: data, []),
+        (lambda data: data[:600_000], [(512 * KIB, 700_000)]),
+        (lambda data: data[:300_000] + bytes(400_000), [(256 * KIB, 700_000)]),
+        (lambda data: bytes(10) + data[10:], [(0, 256 * KIB)]),
+        (lambda data: b"x" + data[1 : 512 * KIB], [(0, 256 * KIB), (512 * KIB, 700_000)]),
+        (lambda data: b"", [(0, 700_000)]),
     ],
-    ids=["whole", "cut", "hole", "wrong-from-the-start", "two-pieces", "empty"],
+    ids=["whole", "cut", "wrong-end", "wrong-beginning", "two-holes", "empty"],
 )
-def test_the_intact_beginning_is_found(file: str, change: Any, right: int) -> None:
+def test_the_holes_of_an_unfinished_file_are_found(file: str, change: Any, wrong: list[tuple[int, int]]) -> None:
     pieces = _torrent.hash_pieces(file)
     Path(file).write_bytes(change(CONTENT))
-    assert _torrent.intact_bytes(file, pieces, len(CONTENT)) == right
+    assert _torrent.holes(file, pieces, len(CONTENT)) == wrong
