@@ -109,6 +109,7 @@ class Repository:
         self._damaged: set[str] = set()
         self._progress = _progress.Progress(request.progress)
         self._hashed = 0
+        self._patience = 3
         self._swarm = _swarm.Swarm(os.path.join(self.own_dir, "swarm"), request.swarm)
 
     # --- the two ways to run ----------------------------------------------------------------------------------------
@@ -133,6 +134,7 @@ class Repository:
 
     def foresee(self, scratch: str) -> Outcome:
         """Say what ``ensure`` would do, writing to ``scratch`` only."""
+        self._patience = 1  # of no consequence here, and often the mirror is not there yet
         state = self._load_state()
         if self._all_recorded(state):
             self.outcome.changed = not self._is_published()
@@ -436,7 +438,7 @@ class Repository:
                 attempt = 1 if have > most >= 0 else attempt + 1
                 most = max(most, have)
                 # A mirror that is down must not hold up those who can go to the origin: fewer tries than there.
-                if attempt >= min(3, self.request.retries) or time.monotonic() > self._deadline:
+                if attempt >= min(self._patience, self.request.retries) or time.monotonic() > self._deadline:
                     raise
                 self._sleep(min(10, 2**attempt))
 

@@ -6,11 +6,16 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import subprocess
+import time
 
 import pytest
 
-from tests.fleet_helpers import fleet, playbook, recap
+from tests.fleet_helpers import ROOT as HERE
+from tests.fleet_helpers import fleet, playbook, playbook_command, recap
 
 GIVER, TAKER, MIRROR = "a2-1", "a2-2", "mirror-1"
 ROOT = "/var/lib/ascend-fleet"
@@ -85,6 +90,42 @@ def test_what_one_has_the_other_takes_from_it(inventory, addresses, slow_mirror)
     assert came < size / 2
     inside = shell(TAKER, "systemctl show -p User,DynamicUser,CapabilityBoundingSet 'ascend-fleet-seed-*'")
     assert "DynamicUser=yes" in inside
+
+
+def received(oid):
+    """Bytes that TAKER holds of an object while it comes."""
+    find = "find %s -path '*/.git/ascend-fleet/swarm/work/data/%s' -printf '%%b\\n' 2>/dev/null || true" % (ROOT, oid)
+    return sum(512 * int(blocks) for blocks in shell(TAKER, find).split())
+
+
+def test_a_killed_run_leaves_its_pieces_to_the_next(inventory, addresses):
+    """SIGKILL for controller and module; aria2 goes on in its unit, until the next run takes over."""
+    _path, oid, size = archive(GIVER)
+    shell(GIVER, "systemctl stop 'ascend-fleet-seed-*'")
+    shell(TAKER, "rm -rf %s/repositories" % ROOT)
+    shell(MIRROR, SLOW % "40mbit")
+    begin = log_length()
+    options = ("--limit", TAKER, "--tags", "artifacts")
+    command, env = playbook_command(inventory, STAGE, *options)
+    process = subprocess.Popen(command, cwd=HERE, env=env, stdout=subprocess.DEVNULL, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 120
+        while received(oid) < size / 4:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        shell(TAKER, "pkill -9 -f lfs_artifact")
+        shell(MIRROR, "tc qdisc del dev eth0 root")
+    assert "ascend-fleet-swarm-" in shell(TAKER, "systemctl list-units --no-legend 'ascend-fleet-swarm-*'")
+    status, output = playbook(inventory, STAGE, *options)
+    assert status == 0, output
+    assert archive(TAKER)[1] == oid
+    came, _programs = given(begin, addresses[TAKER], oid)
+    print("the mirror gave %d bytes for %d" % (came, size))
+    assert came < 1.1 * size
+    assert not shell(TAKER, "find %s -path '*/swarm/work*'" % ROOT)
 
 
 def test_without_the_others_the_mirror_gives_everything(inventory, addresses):
