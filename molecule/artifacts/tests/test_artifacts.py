@@ -418,7 +418,7 @@ def asked_of_mirror():
 
 
 def test_a_mirror_is_filled_from_a_bundle_and_leaves_nothing(inventory, addresses, bundle, mirrors):
-    one = mirrors[0]
+    one, both = mirrors
     shell(HOST, "rm -rf %s/models %s/repositories" % (ARTIFACTS, ARTIFACTS))
     began, before = log_length(), len(asked_of_mirror())
     stage(inventory, *one, "-e", "fleet_bundle=%s" % bundle, "--tags", "artifacts")
@@ -426,10 +426,10 @@ def test_a_mirror_is_filled_from_a_bundle_and_leaves_nothing(inventory, addresse
     asked = asked_of_mirror()[before:]
     assert len(asked) > 4
     assert set(asked) == {addresses[HOST]}
-    output = play(inventory, DECOMMISSION, *one, *NEITHER_SERVICE_NOR_FILES)
+    output = play(inventory, DECOMMISSION, *both, *NEITHER_SERVICE_NOR_FILES)
     assert changes(output)[MIRROR], output
     for host in (HOST, MIRROR):
         shell(host, "! test -e %s && ! test -e /etc/ascend-fleet && ! systemctl cat ascend-fleet-mirror" % ARTIFACTS)
     shell(MIRROR, "! ss --listening --tcp --numeric | grep :8008")
-    output = play(inventory, DECOMMISSION, *one, *NEITHER_SERVICE_NOR_FILES)
+    output = play(inventory, DECOMMISSION, *both, *NEITHER_SERVICE_NOR_FILES)
     assert unchanged(output), output
