@@ -464,11 +464,14 @@ class Repository:
         if self.request.store is None:
             return False
         objects = [(w.oid, w.size, self._file(w.path)) for w in self.outcome.files]
+        hashed: list[int] = []
+        store, share = self.request.store, self.request.share
+        unshared = [size for oid, size, _name in objects if share and not _lfs_store.is_shared(store, oid, size)]
         # The state names the request already: whoever prunes the store either sees that, or has ended before we look.
-        with beside_others(self.request.store):
+        with beside_others(store), self._progress.watching("pieces", lambda: sum(hashed), sum(unshared)):
             if self._is_published():
                 return False
-            _lfs_store.publish(self.request.store, self._key, self._manifest(), objects, self.request.share)
+            _lfs_store.publish(store, self._key, self._manifest(), objects, share, hashed.append)
         return True
 
     # --- what is remembered -----------------------------------------------------------------------------------------

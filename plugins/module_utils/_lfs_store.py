@@ -229,16 +229,25 @@ def is_published(store: str, key: str, manifest: str, objects: Iterable[tuple[st
         for oid, size in objects:
             if os.path.getsize(os.path.join(store, object_path(oid))) != size:
                 return False
-            if share and size >= _torrent.SMALLEST:
-                os.stat(os.path.join(store, pieces_path(oid)))
-                os.stat(os.path.join(store, "shared"))
+            if share and not is_shared(store, oid, size):
+                return False
     except OSError:
         return False
     return True
 
 
-def publish(store: str, key: str, manifest: str, objects: Iterable[tuple[str, int, str]], share: bool = False) -> None:
-    """Put objects (hash, size, file) into a store, and then the manifest that names them."""
+def publish(
+    store: str,
+    key: str,
+    manifest: str,
+    objects: Iterable[tuple[str, int, str]],
+    share: bool = False,
+    count: Callable[[int], None] = lambda length: None,
+) -> None:
+    """Put objects (hash, size, file) into a store, and then the manifest that names them.
+
+    With ``share`` also the hashes of their pieces; ``count`` is told how many bytes were hashed.
+    """
     for oid, size, name in objects:
         target = os.path.join(store, object_path(oid))
         _make_readable(store, os.path.dirname(target))
@@ -252,20 +261,24 @@ def publish(store: str, key: str, manifest: str, objects: Iterable[tuple[str, in
         if not same and not copied:
             link_or_copy(name, target)
             os.chmod(target, 0o644)
-        if share and size >= _torrent.SMALLEST:
-            _share(store, oid, size)
+        if share and not is_shared(store, oid, size):
+            _share(store, oid, size, count)
     target = os.path.join(store, manifest_path(key))
     _make_readable(store, os.path.dirname(target))
     write_atomically(target, manifest)
     os.chmod(target, 0o644)
 
 
-def _share(store: str, oid: str, size: int) -> None:
+def is_shared(store: str, oid: str, size: int) -> bool:
+    """Whether a store holds what makes an object's torrent, or the object is too small for one."""
+    names = (pieces_path(oid), "shared")
+    return size < _torrent.SMALLEST or all(os.path.exists(os.path.join(store, name)) for name in names)
+
+
+def _share(store: str, oid: str, size: int, count: Callable[[int], None]) -> None:
     """Add what makes an object's torrent. The tracker's list comes first: the other file says that both are there."""
     target = os.path.join(store, pieces_path(oid))
-    if os.path.exists(target) and os.path.exists(os.path.join(store, "shared")):
-        return
-    pieces = _torrent.hash_pieces(os.path.join(store, object_path(oid)))
+    pieces = _torrent.hash_pieces(os.path.join(store, object_path(oid)), count)
     # Appended, as another run may add to it at the same time; the tracker reads neither empty nor torn lines.
     with open(os.path.join(store, "shared"), "ab", buffering=0) as listed:
         listed.write(b"\n%s\n" % _torrent.info_hash(oid, size, pieces).encode())

@@ -10,7 +10,7 @@ torrent, and whoever makes one from it makes the same (BEP 3, web seeds by BEP 1
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Sequence
+from typing import Any, Callable, Sequence
 
 #: Smaller objects come over HTTP before a swarm would have formed.
 SMALLEST = 1024 * 1024
@@ -28,14 +28,18 @@ def piece_length(size: int) -> int:
     return length
 
 
-def hash_pieces(name: str) -> bytes:
-    """Return the SHA-1 hashes of a file's pieces, one behind the other, 20 bytes each. OSError as open() raises it."""
+def hash_pieces(name: str, count: Callable[[int], None] = lambda length: None) -> bytes:
+    """Return the SHA-1 hashes of a file's pieces, one behind the other, 20 bytes each. OSError as open() raises it.
+
+    ``count`` is told the bytes of every piece.
+    """
     found = []
     with open(name, "rb") as handle:
         length = piece_length(handle.seek(0, 2))
         handle.seek(0)
         for piece in iter(lambda: handle.read(length), b""):
             found.append(_sha1(piece))
+            count(len(piece))
     return b"".join(found)
 
 
