@@ -24,6 +24,14 @@ def write_atomically(name: str, text: str) -> None:
     os.replace(fresh, name)
 
 
+def remove(name: str) -> None:
+    """Remove a file that may not be there."""
+    try:
+        os.unlink(name)
+    except FileNotFoundError:
+        pass
+
+
 def locked(fd: int) -> bool:
     """Take an open file for oneself; whether that succeeded, at once."""
     try:

@@ -26,7 +26,7 @@ from ansible_collections.ascend.fleet.plugins.module_utils import (
     _swarm,
     _torrent,
 )
-from ansible_collections.ascend.fleet.plugins.module_utils._files import beside_others, locked, write_atomically
+from ansible_collections.ascend.fleet.plugins.module_utils._files import beside_others, locked, remove, write_atomically
 from ansible_collections.ascend.fleet.plugins.module_utils._lfs import ArtifactError, Record, State, Wanted
 
 _CHUNK = 8 * 1024 * 1024
@@ -220,7 +220,7 @@ class Repository:
             state.files.pop(path, None)
         self._save_state(state)
         for name in [self._file(path) for path in paths] + [self._object(oid) for oid in objects]:
-            _remove(name)
+            remove(name)
         shutil.rmtree(os.path.join(self.own_dir, "staging"), ignore_errors=True)
         self._swarm.clean()
         published = self._publish()
@@ -367,7 +367,7 @@ class Repository:
             if actual == oid:
                 self._keep_object(name, oid)
             else:
-                _remove(name)
+                remove(name)
                 problem = "the mirror's hashes of the pieces of %s are wrong" % oid
         self.outcome.shared = self.outcome.shared or bool(found)
         if problem and time.monotonic() > self._deadline:
@@ -398,13 +398,13 @@ class Repository:
             if self._hashes([name]) == [w.oid]:
                 self._keep_object(name, w.oid)
             else:
-                _remove(name)
+                remove(name)
 
     def _keep_object(self, name: str, oid: str) -> None:
         """A file that was verified gets its place among git-lfs' objects."""
         os.makedirs(os.path.dirname(self._object(oid)), exist_ok=True)
         os.replace(name, self._object(oid))
-        _remove(self._part(oid))
+        remove(self._part(oid))
 
     def _part(self, oid: str) -> str:
         return os.path.join(self.dest, ".git", "lfs", "incomplete", oid + ".part")
@@ -617,7 +617,7 @@ class Repository:
             self._git(["init", "--quiet", "--template="])
         for lock in ("index.lock", "config.lock", "shallow.lock", "HEAD.lock"):
             # We hold our own lock: these were left by a git that was killed.
-            _remove(os.path.join(self.git_dir, lock))
+            remove(os.path.join(self.git_dir, lock))
         self._git(["config", "remote.origin.url", self.request.repository])
         # Here, whatever the user's own configuration says.
         self._git(["config", "lfs.storage", os.path.join(self.git_dir, "lfs")])
@@ -693,7 +693,7 @@ class Repository:
         os.makedirs(self._staging)
         tree = self._tree_of(chosen)
         index = os.path.join(self.own_dir, "index")
-        _remove(index)
+        remove(index)
         done = self._git(
             ["read-tree", "-m", "-u", tree],
             check=False,
@@ -716,8 +716,8 @@ class Repository:
     def _tree_of(self, entries: Iterable[_lfs.TreeEntry]) -> str:
         """Return a tree that holds these entries and nothing else."""
         index = os.path.join(self.own_dir, "index")
-        _remove(index)
-        _remove(index + ".lock")
+        remove(index)
+        remove(index + ".lock")
         lines = "".join("%s %s\t%s\0" % (e.mode, e.blob, e.path) for e in entries)
         env = {"GIT_INDEX_FILE": index}
         self._git(["update-index", "-z", "--index-info"], env=env, stdin=lines)
@@ -906,7 +906,7 @@ class Repository:
                 self._place(self._object(w.oid), w, state)
             else:
                 # Also when a damaged work tree file shares its bytes with the object: both names have to go.
-                _remove(self._object(w.oid))
+                remove(self._object(w.oid))
                 needed[w.oid] = w
         if good:
             self._save_state(state)
@@ -950,7 +950,7 @@ class Repository:
             if explanation.kind == "corrupt":
                 # What was resumed from may itself be wrong: begin again.
                 for partial in self._partials():
-                    _remove(partial.file)
+                    remove(partial.file)
             have = sum(sizes[oid] for oid in arrived) + _lfs.plan_rescue(self._partials(), sizes).bytes_kept
             attempt = 1 if have > most >= 0 else attempt + 1
             most = max(most, have)
@@ -1018,7 +1018,7 @@ class Repository:
             self._swarm.salvage(oid, size, self._part(oid))
         rescue = _lfs.plan_rescue(self._partials(), sizes)
         for name in rescue.delete:
-            _remove(name)
+            remove(name)
         for oid, partial in rescue.keep.items():
             os.replace(partial.file, self._part(oid))
         kept: int = sum(partial.size for partial in rescue.keep.values())
@@ -1028,7 +1028,7 @@ class Repository:
                 os.replace(partial.file, self._object(oid))
                 kept += partial.size
             else:
-                _remove(partial.file)
+                remove(partial.file)
         return kept
 
     def _place_arrived(self, arrived: Sequence[str], absent: Sequence[Wanted], state: State) -> None:
@@ -1046,7 +1046,7 @@ class Repository:
         name = self._file(w.path)
         self._make_room_for(name)
         fresh = os.path.join(os.path.dirname(name), ".%s.ascend-fleet" % os.path.basename(name)[:200])
-        _remove(fresh)
+        remove(fresh)
         os.chmod(source, 0o644)
         _sync(source)
         if w.lfs:
@@ -1153,13 +1153,6 @@ def _size(name: str) -> Optional[int]:
         return os.path.getsize(name)
     except OSError:
         return None
-
-
-def _remove(name: str) -> None:
-    try:
-        os.unlink(name)
-    except FileNotFoundError:
-        pass
 
 
 def _which(name: str) -> Optional[str]:

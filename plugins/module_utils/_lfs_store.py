@@ -25,7 +25,7 @@ from typing import Callable, Iterable, Optional
 from urllib.parse import urlsplit
 
 from ansible_collections.ascend.fleet.plugins.module_utils import _lfs, _torrent
-from ansible_collections.ascend.fleet.plugins.module_utils._files import write_atomically
+from ansible_collections.ascend.fleet.plugins.module_utils._files import remove, write_atomically
 
 _CHUNK = 1024 * 1024
 #: A server that sends nothing for so long is taken for dead.
@@ -294,10 +294,7 @@ def _share(store: str, oid: str, size: int, count: Callable[[int], None]) -> Non
 def link_or_copy(source: str, target: str) -> None:
     """Give a file a second name; where the file system cannot, copy it."""
     fresh = target + ".new"
-    try:
-        os.unlink(fresh)
-    except FileNotFoundError:
-        pass
+    remove(fresh)
     try:
         os.link(source, fresh)
     except OSError as exc:
@@ -305,10 +302,7 @@ def link_or_copy(source: str, target: str) -> None:
             raise
         shutil.copyfile(source, fresh)
     os.replace(fresh, target)
-    try:
-        os.unlink(fresh)  # rename does nothing when both are names of one file already
-    except FileNotFoundError:
-        pass
+    remove(fresh)  # rename does nothing when both are names of one file already
 
 
 def _make_readable(store: str, folder: str) -> None:

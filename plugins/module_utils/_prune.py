@@ -408,10 +408,7 @@ def remove_folder(folder: str) -> None:
 def remove_files(names: Iterable[str], above: str) -> None:
     """Remove files, and folders that are empty then, up to the one above them all."""
     for name in names:
-        try:
-            os.unlink(name)
-        except FileNotFoundError:
-            pass
+        _files.remove(name)
         place = os.path.dirname(name)
         while place != above and place.startswith(above + os.sep):
             try:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Callable, Iterable, Mapping, Optional, Sequence
 
 from ansible_collections.ascend.fleet.plugins.module_utils import _command, _torrent
+from ansible_collections.ascend.fleet.plugins.module_utils._files import remove
 
 _INSIDE = "/run/ascend-fleet"
 #: What a unit does, and the folder that it sees.
@@ -102,7 +103,7 @@ class Swarm:
         """Return the file of an unfinished transfer, which nobody writes any more, and the hashes of its pieces."""
         if not os.path.lexists(self._data(oid)) or not self._stop("swarm") or not _take_over(self._data(oid), 0o644):
             return None
-        _remove(self._data(oid + ".aria2"))
+        remove(self._data(oid + ".aria2"))
         try:
             with open(self._path("work", "pieces", oid), "rb") as handle:
                 return self._data(oid), handle.read()
@@ -121,7 +122,7 @@ class Swarm:
             os.truncate(name, right)
             os.replace(name, part)
         else:
-            _remove(name)
+            remove(name)
 
     def clean(self) -> None:
         """Remove everything unfinished."""
@@ -202,12 +203,12 @@ class Swarm:
         """Let aria2 go on from whichever has more: a file with a beginning, or its own."""
         name = self._data(oid)
         if part is not None and os.path.getsize(part) > self.received(oid):
-            _remove(name + ".aria2")
+            remove(name + ".aria2")
             os.replace(part, name)
         elif part is not None:
-            _remove(part)
+            remove(part)
         if os.path.lexists(name) and not _take_over(name, 0o666):
-            _remove(name)
+            remove(name)
 
     # --- the unit -----------------------------------------------------------------------------------------------------
 
@@ -287,13 +288,6 @@ def _take_over(name: str, mode: int) -> bool:
         return True
     finally:
         os.close(fd)
-
-
-def _remove(name: str) -> None:
-    try:
-        os.unlink(name)
-    except FileNotFoundError:
-        pass
 
 
 def _last_words(done: _command.Completed) -> str:
