@@ -26,8 +26,8 @@ FILES = Path(__file__).resolve().parent / "files"
 
 HOST_PACKAGES = (
     "aria2", "ca-certificates", "curl", "dbus", "docker.io", "git", "git-lfs", "iproute2", "iptables", "kmod", "less",
-    "openssh-client", "openssh-server", "procps", "psmisc", "python3", "rsync", "sudo", "systemd", "systemd-sysv",
-    "zstd",
+    "nginx", "openssh-client", "openssh-server", "opentracker", "procps", "psmisc", "python3", "rsync", "sudo",
+    "systemd", "systemd-sysv", "zstd",
 )  # fmt: skip
 ORIGIN_PACKAGES = ("fcgiwrap", "git", "iproute2", "nginx-light", "procps", "python3")
 ENGINE_PACKAGES = ("python3",)
@@ -128,6 +128,8 @@ class HostImage:
             ],
             log=self.log,
         )
+        # For hosts that are mirrors. They bring services of their own, which on a host nobody has asked for.
+        run([*chroot, "systemctl", "disable", "nginx.service", "opentracker.service"], log=self.log)
         run(
             [*chroot, "systemctl", "mask", "console-getty.service", "getty@.service", "systemd-firstboot.service",
              "apt-daily.timer", "apt-daily-upgrade.timer", "e2scrub_all.timer", "fstrim.timer", "dpkg-db-backup.timer",
