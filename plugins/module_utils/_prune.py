@@ -237,7 +237,7 @@ def _mark_used(found: Sequence[Folder], current: Collection[str], check: bool) -
         if not times or (len(times) == 1 and min(times) > max(others, default=0.0)):
             continue
         # Whatever the clock says, nothing was used later.
-        now = max(time.time(), max(times), max(others, default=0.0) + 1)
+        now = max([time.time(), *times, *(used_at + 1 for used_at in others)])
         for folder in members:
             mine = [request for key, request in folder.requests.items() if key in current]
             with nullcontext(False) if check else folder.locked() as held:

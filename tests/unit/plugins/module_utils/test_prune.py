@@ -492,7 +492,7 @@ def test_a_kill_at_any_moment_leaves_nothing_half(tmp_path: Path, monkeypatch: p
         k1 = site.bring(V1, README)
         left = [step]
 
-        def kill_before(name: str, left: list[int] = left) -> Callable[..., Any]:
+        def kill_before(name: str, left: list[int]) -> Callable[..., Any]:
             real = getattr(os, name)
 
             def call(*arguments: Any, **options: Any) -> Any:
@@ -505,7 +505,7 @@ def test_a_kill_at_any_moment_leaves_nothing_half(tmp_path: Path, monkeypatch: p
 
         with monkeypatch.context() as patched, contextlib.suppress(Killed):
             for name in ("unlink", "rmdir", "rename", "replace"):
-                patched.setattr(os, name, kill_before(name))
+                patched.setattr(os, name, kill_before(name, left))
             site.prune(1, new, k1)
         assert site.is_served_whole()
         assert site.is_settled(V1, README)
