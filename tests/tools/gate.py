@@ -161,7 +161,7 @@ def main(argv: list[str]) -> int:
     if argv:
         plan = [step for step in plan if step.name in argv]
     LOGS.mkdir(parents=True, exist_ok=True)
-    lock = threading.Lock()
+    lock, ended = threading.Lock(), threading.Event()
     by_name = {step.name: step for step in plan}
 
     def say(step: Step) -> None:
@@ -173,6 +173,8 @@ def main(argv: list[str]) -> int:
 
     def lane(name: str) -> None:
         for step in (s for s in plan if s.lane == name):
+            if ended.is_set():
+                return
             before = by_name.get(step.needs or "")
             if before is not None and before.status != "passed":
                 step.status, step.words = "failed", f"needs {before.name}, which did not pass"
@@ -183,6 +185,8 @@ def main(argv: list[str]) -> int:
                 run(step)
             say(step)
 
+    # Ended from outside, what is running still ends with us.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     lanes = [threading.Thread(target=lane, args=(name,), daemon=True) for name in ("static", "fleet")]
     try:
         for thread in lanes:
@@ -190,6 +194,7 @@ def main(argv: list[str]) -> int:
         for thread in lanes:
             thread.join()
     finally:
+        ended.set()
         for process in list(RUNNING):
             os.killpg(process.pid, signal.SIGTERM)
         if by_name.get("fleet-up") and not os.environ.get("ASCEND_SIM_KEEP"):

@@ -109,14 +109,21 @@ class Lab:
     def serving(self, *more: str, **env: str) -> Iterator[Served]:
         with open(self.root / "log", "wb") as log:
             process = subprocess.Popen(
-                self.argv(*more), env={**self.env, **env}, cwd="/", stdout=log, stderr=subprocess.STDOUT
+                self.argv(*more),
+                env={**self.env, **env},
+                cwd="/",
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
         served = Served(self, process)
         try:
             served.wait()
             yield served
         finally:
-            process.kill()
+            # With whatever it has started, and whatever stands between us and it, as ansible-test's python does.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 
