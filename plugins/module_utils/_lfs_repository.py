@@ -342,10 +342,14 @@ class Repository:
         if obstacle:
             self.outcome.notes.append("nothing was shared with other hosts: %s" % obstacle)
             return []
+        sizes = {w.oid: w.size for w in needed}
+        left = _lfs.plan_rescue(self._partials(), sizes)
         mirrors = [store, *(s for s in self._stores() if isinstance(s, _lfs_store.HttpStore) and s.name != store.name)]
         shared = []
         try:
             for w in needed:
+                if w.oid in left.whole:
+                    continue  # all of it is there: its hash decides
                 pieces = self._again(functools.partial(store.pieces, w.oid, w.size))
                 if pieces is not None:
                     seeds = tuple(mirror.object_url(w.oid) for mirror in mirrors)
@@ -355,12 +359,10 @@ class Repository:
             return []
         if not shared:
             return []
-        sizes = {w.oid: w.size for w in needed}
-        begun = _lfs.plan_rescue(self._partials(), sizes).keep
         with self._progress.watching("download", lambda: self._arrived(sizes), sum(sizes.values())):
             found, problem = self._swarm.bring(
                 shared,
-                {oid: partial.file for oid, partial in begun.items()},
+                {oid: begun.file for oid, begun in left.keep.items()},
                 max(1.0, self._deadline - time.monotonic()),
             )
         for (oid, name), actual in zip(found.items(), self._hashes(list(found.values()))):

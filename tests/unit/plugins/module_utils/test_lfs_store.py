@@ -461,6 +461,15 @@ def test_what_others_give_does_not_come_from_the_mirror(sharing: Server, others:
     assert len(others.asked) == 1, "without a tracker nothing is shared"
 
 
+def test_what_is_there_as_a_whole_is_asked_of_nobody(sharing: Server, others: Others, tmp_path: Path) -> None:
+    part_of(tmp_path / "dest", LARGE).write_bytes(LARGE)
+    others.give = {oid_of(LARGE): LARGE}
+    ensure(tmp_path / "dest", sharing.url, swarm=SWARM)
+    assert (tmp_path / "dest" / "large.bin").read_bytes() == LARGE
+    assert others.asked == []
+    assert not any(_lfs_store.object_path(oid_of(LARGE)) in path for path, _o, _n in sharing.sent)
+
+
 def test_what_others_give_wrong_or_not_at_all_comes_from_the_mirror(
     sharing: Server, others: Others, tmp_path: Path
 ) -> None:
