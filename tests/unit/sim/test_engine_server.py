@@ -109,7 +109,8 @@ class Lab:
     def serving(self, *more: str, **env: str) -> Iterator[Served]:
         with open(self.root / "log", "wb") as log:
             process = subprocess.Popen(
-                self.argv(*more),
+                # It ends with us: where every test has a process of its own (ansible-test), nobody ends a fixture.
+                ["setpriv", "--pdeathsig", "KILL", *self.argv(*more)],
                 env={**self.env, **env},
                 cwd="/",
                 stdout=log,
@@ -121,7 +122,6 @@ class Lab:
             served.wait()
             yield served
         finally:
-            # With whatever it has started, and whatever stands between us and it, as ansible-test's python does.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
