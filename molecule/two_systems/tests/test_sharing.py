@@ -99,7 +99,7 @@ def test_what_one_has_the_other_takes_from_it(inventory, addresses, slow_mirror)
 
 def received(oid):
     """Bytes that TAKER holds of an object while it comes."""
-    find = "find %s -path '*/.git/ascend-fleet/swarm/work/data/%s' -printf '%%b\\n' 2>/dev/null || true" % (ROOT, oid)
+    find = "find %s -path '*/.git/ascend-fleet/swarm/*/data/%s' -printf '%%b\\n' 2>/dev/null || true" % (ROOT, oid)
     return sum(512 * int(blocks) for blocks in shell(TAKER, find).split())
 
 
