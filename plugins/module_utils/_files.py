@@ -5,21 +5,27 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from contextlib import contextmanager
-from typing import Iterator
+from typing import Iterator, Optional
+
+#: Why a file system gives a file no second name.
+NO_LINK = (errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV)
 
 
-def write_atomically(name: str, text: str) -> None:
-    """Write ``text`` beside ``name``, flush it to disk, and rename it over ``name``. OSError as open() raises it.
+def write_atomically(name: str, content: str | bytes, mode: Optional[int] = None) -> None:
+    """Write ``content`` beside ``name``, flush it to disk, and rename it over ``name``. OSError as open() raises it.
 
-    What a killed run left beside it (``NAME.new``) is written over.
+    Without ``mode`` the umask decides. What a killed run left beside it (``NAME.new``) is written over.
     """
     fresh = name + ".new"
-    with open(fresh, "w", encoding="utf-8") as handle:
-        handle.write(text)
+    with open(fresh, "wb") as handle:
+        handle.write(content if isinstance(content, bytes) else content.encode("utf-8"))
         handle.flush()
+        if mode is not None:
+            os.fchmod(handle.fileno(), mode)
         os.fsync(handle.fileno())
     os.replace(fresh, name)
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import errno
 import functools
 import hashlib
 import os
@@ -26,7 +25,13 @@ from ansible_collections.ascend.fleet.plugins.module_utils import (
     _swarm,
     _torrent,
 )
-from ansible_collections.ascend.fleet.plugins.module_utils._files import beside_others, locked, remove, write_atomically
+from ansible_collections.ascend.fleet.plugins.module_utils._files import (
+    NO_LINK,
+    beside_others,
+    locked,
+    remove,
+    write_atomically,
+)
 from ansible_collections.ascend.fleet.plugins.module_utils._lfs import ArtifactError, Record, State, Wanted
 
 _CHUNK = 8 * 1024 * 1024
@@ -1055,7 +1060,7 @@ class Repository:
             try:
                 os.link(source, fresh)
             except OSError as exc:
-                if exc.errno not in (errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV):
+                if exc.errno not in NO_LINK:
                     raise
                 # A file system without hard links: the folder keeps the only copy.
                 shutil.move(source, fresh)

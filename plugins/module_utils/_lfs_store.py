@@ -11,7 +11,6 @@ Any web server that answers range requests serves it, and so does a folder.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import http.client
 import os
@@ -25,13 +24,12 @@ from typing import Callable, Iterable, Optional
 from urllib.parse import urlsplit
 
 from ansible_collections.ascend.fleet.plugins.module_utils import _lfs, _torrent
-from ansible_collections.ascend.fleet.plugins.module_utils._files import remove, write_atomically
+from ansible_collections.ascend.fleet.plugins.module_utils._files import NO_LINK, remove, write_atomically
 
 _CHUNK = 1024 * 1024
 #: A server that sends nothing for so long is taken for dead.
 _SILENCE_SECONDS = 60.0
 _MANIFEST_MAX_BYTES = 64 * 1024 * 1024
-_NO_LINK = (errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV)
 
 
 class StoreError(Exception):
@@ -265,8 +263,7 @@ def publish(
             _share(store, oid, size, count)
     target = os.path.join(store, manifest_path(key))
     _make_readable(store, os.path.dirname(target))
-    write_atomically(target, manifest)
-    os.chmod(target, 0o644)
+    write_atomically(target, manifest, 0o644)
 
 
 def is_shared(store: str, oid: str, size: int) -> bool:
@@ -284,11 +281,7 @@ def _share(store: str, oid: str, size: int, count: Callable[[int], None]) -> Non
         listed.write(b"\n%s\n" % _torrent.info_hash(oid, size, pieces).encode())
         os.fchmod(listed.fileno(), 0o644)
     _make_readable(store, os.path.dirname(target))
-    with open(target + ".new", "wb") as handle:
-        handle.write(pieces)
-        os.fchmod(handle.fileno(), 0o644)
-        os.fsync(handle.fileno())
-    os.replace(target + ".new", target)
+    write_atomically(target, pieces, 0o644)
 
 
 def link_or_copy(source: str, target: str) -> None:
@@ -298,7 +291,7 @@ def link_or_copy(source: str, target: str) -> None:
     try:
         os.link(source, fresh)
     except OSError as exc:
-        if exc.errno not in _NO_LINK:
+        if exc.errno not in NO_LINK:
             raise
         shutil.copyfile(source, fresh)
     os.replace(fresh, target)
