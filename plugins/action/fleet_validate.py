@@ -10,11 +10,12 @@ from typing import Any, Optional
 
 import yaml
 from ansible.plugins.action import ActionBase
-from ansible_collections.ascend.fleet.plugins.module_utils import _fleet
-from ansible_collections.ascend.fleet.plugins.module_utils._hardware import GENERATIONS
-from ansible_collections.ascend.fleet.plugins.module_utils._native import to_native_types
-from ansible_collections.ascend.fleet.plugins.module_utils._release import ReleaseError
-from ansible_collections.ascend.fleet.plugins.plugin_utils import _releases
+
+from ..module_utils._base.native import to_native_types
+from ..module_utils._npu.hardware import GENERATIONS
+from ..module_utils._release import inventory
+from ..module_utils._release.schema import ReleaseError
+from ..plugin_utils import _releases
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 
@@ -28,7 +29,7 @@ def role_variables() -> dict[str, list[str]]:
     return found
 
 
-def stale_copy(playbook_dir: str, loaded: Path = ROLES.parent) -> Optional[_fleet.Mistake]:
+def stale_copy(playbook_dir: str, loaded: Path = ROLES.parent) -> Optional[inventory.Mistake]:
     """The mistake of running a checkout's playbook with the plugins and roles of another copy of the collection."""
     for folder in (Path(playbook_dir), Path(playbook_dir).parent):
         try:
@@ -39,7 +40,7 @@ def stale_copy(playbook_dir: str, loaded: Path = ROLES.parent) -> Optional[_flee
             continue
         if folder.resolve() == loaded.resolve():
             return None
-        return _fleet.Mistake(
+        return inventory.Mistake(
             (),
             "the playbook of %s with the plugins of %s" % (folder.resolve(), loaded.resolve()),
             "both of one copy",
@@ -65,18 +66,18 @@ class ActionModule(ActionBase):
         hostvars = task_vars.get("hostvars", {})
         # Raw values: a template is evaluated by the host that uses it, not here.
         variables = {host: dict(hostvars.raw_get(host)) for host in hosts}
-        wanted = set(_fleet.FLEET_VARIABLES)
+        wanted = set(inventory.FLEET_VARIABLES)
         roles = role_variables()
         prefixes = (*(role + "_" for role in roles), "fleet_", "artifact_")
         variables = {
             host: {
                 k: to_native_types(v)
                 for k, v in own.items()
-                if k in wanted or k.startswith(prefixes) or k in _fleet.REMOVED_VARIABLES
+                if k in wanted or k.startswith(prefixes) or k in inventory.REMOVED_VARIABLES
             }
             for host, own in variables.items()
         }
-        mistakes = _fleet.validate_fleet(groups, variables, generations=sorted(GENERATIONS), role_variables=roles)
+        mistakes = inventory.validate_fleet(groups, variables, generations=sorted(GENERATIONS), role_variables=roles)
         releases: dict[str, set[str]] = {}
         for own in variables.values():
             name, generation = own.get("fleet_release"), own.get("npu_generation")
@@ -108,7 +109,7 @@ class ActionModule(ActionBase):
             count = len(mistakes) + len(errors)
             result.update(
                 failed=True,
-                msg="The fleet's description has %d mistake(s):\n%s" % (count, _fleet.report(mistakes, errors)),
+                msg="The fleet's description has %d mistake(s):\n%s" % (count, inventory.report(mistakes, errors)),
             )
         else:
             result.update(hosts=hosts, releases=sorted(releases))

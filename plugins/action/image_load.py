@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.ascend.fleet.plugins.plugin_utils._live import LiveAction
+from ..plugin_utils._live import LiveAction
 
 
 class ActionModule(LiveAction):

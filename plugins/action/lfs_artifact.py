@@ -11,8 +11,10 @@ import time
 from typing import Any, Mapping, Optional
 
 from ansible.errors import AnsibleActionFail
-from ansible_collections.ascend.fleet.plugins.module_utils import _lfs, _lfs_store, _progress
-from ansible_collections.ascend.fleet.plugins.plugin_utils._live import LiveAction
+
+from ..module_utils._artifacts import lfs, stores
+from ..module_utils._base import progress
+from ..plugin_utils._live import LiveAction
 
 # What is sent with one command: so much that the command costs little, so little that it can be held in memory.
 CHUNK = 32 * 1024 * 1024
@@ -52,19 +54,19 @@ class ActionModule(LiveAction):
             self._low_level_execute_command("rm -rf %s" % shlex.quote(store))
 
     def _title(self, arguments: Mapping[str, Any]) -> str:
-        return str(arguments.get("title") or _lfs.repository_name(str(arguments.get("repository"))))
+        return str(arguments.get("title") or lfs.repository_name(str(arguments.get("repository"))))
 
-    def _manifest(self, bundle: str, arguments: Mapping[str, Any]) -> tuple[str, _lfs.Manifest]:
+    def _manifest(self, bundle: str, arguments: Mapping[str, Any]) -> tuple[str, lfs.Manifest]:
         """Find what the bundle has for this request."""
         paths = [str(path) for path in arguments.get("paths") or ["*"]]
         revision = str(arguments.get("revision") or "main")
         exclude = [str(path) for path in arguments.get("exclude") or []]
-        key = _lfs.request_key(_lfs.repository_name(str(arguments["repository"])), revision, paths, exclude)
+        key = lfs.request_key(lfs.repository_name(str(arguments["repository"])), revision, paths, exclude)
         words = "its manifest cannot be read"
         manifest = None
         try:
-            manifest = _lfs.parse_manifest(_lfs_store.FolderStore(bundle).manifest(key))
-        except _lfs_store.StoreError as exc:
+            manifest = lfs.parse_manifest(stores.FolderStore(bundle).manifest(key))
+        except stores.StoreError as exc:
             words = str(exc)
         if manifest is None:
             raise AnsibleActionFail(
@@ -74,9 +76,9 @@ class ActionModule(LiveAction):
             )
         return key, manifest
 
-    def _send_small(self, bundle: str, store: str, key: str, manifest: _lfs.Manifest) -> None:
-        names = [_lfs_store.manifest_path(key)]
-        names += sorted({_lfs_store.object_path(w.oid) for w in manifest.files if not w.lfs})
+    def _send_small(self, bundle: str, store: str, key: str, manifest: lfs.Manifest) -> None:
+        names = [stores.manifest_path(key)]
+        names += sorted({stores.object_path(w.oid) for w in manifest.files if not w.lfs})
         folders = " ".join(sorted({shlex.quote("%s/%s" % (store, os.path.dirname(name))) for name in names}))
         self._command("mkdir -p %s" % folders)
         for name in names:
@@ -114,7 +116,7 @@ class ActionModule(LiveAction):
             if offset == size:
                 continue
             part = shlex.quote("%s/%s.part" % (folder, oid))
-            source = os.path.join(bundle, _lfs_store.object_path(oid))
+            source = os.path.join(bundle, stores.object_path(oid))
             try:
                 with open(source, "rb") as handle:
                     handle.seek(offset)
@@ -133,7 +135,7 @@ class ActionModule(LiveAction):
                         )
                         offset += len(chunk)
                         done += len(chunk)
-                        teller.tell(_progress.Snapshot("copy from the bundle", done, total, time.time()))
+                        teller.tell(progress.Snapshot("copy from the bundle", done, total, time.time()))
             except OSError as exc:
                 raise _unreadable(exc) from exc
 

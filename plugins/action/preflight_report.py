@@ -12,9 +12,10 @@ from typing import Any, Mapping, Optional
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.ascend.fleet.plugins.module_utils import _hardware
-from ansible_collections.ascend.fleet.plugins.module_utils._native import to_native_types
-from ansible_collections.ascend.fleet.plugins.plugin_utils import _preflight
+
+from ..module_utils._base.native import to_native_types
+from ..module_utils._npu import hardware
+from ..module_utils._preflight import report as _preflight
 
 _COLORS = {"error": "red", "warning": "bright purple", "ok": "green", "ignored": "dark gray"}
 
@@ -101,7 +102,7 @@ def describe(node: Any) -> str:
     node = to_native_types(node)
     if not isinstance(node, Mapping):
         return ""
-    generation = _hardware.generation_of_pci(list(node.get("pci") or []))
+    generation = hardware.generation_of_pci(list(node.get("pci") or []))
     driver = ((node.get("versions") or {}).get("driver") or {}).get("version")
     words = [generation or "", str(node.get("architecture") or ""), "driver %s" % driver if driver else ""]
     return " ".join(w for w in words if w)

@@ -9,7 +9,8 @@ import time
 from typing import Any, Optional
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.ascend.fleet.plugins.plugin_utils._live import Lines, Pace, display, lines_for
+
+from ..plugin_utils._live import Lines, Pace, display, lines_for
 
 SLICE_SECONDS = 5
 # A stage tells its percents in such steps, and without news a line comes only so often.

@@ -60,8 +60,10 @@ _value:
 from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.ascend.fleet.plugins.module_utils import _lfs, _release_select
-from ansible_collections.ascend.fleet.plugins.module_utils._native import to_native_types
+
+from ..module_utils._artifacts import lfs
+from ..module_utils._artifacts import plan as _release_select
+from ..module_utils._base.native import to_native_types
 
 
 def artifact_plan(
@@ -76,7 +78,7 @@ def artifact_plan(
             root=to_native_types(root),
             origin=to_native_types(origin) or "",
         )
-    except (_release_select.SelectionError, _lfs.ArtifactError) as exc:
+    except (_release_select.SelectionError, lfs.ArtifactError) as exc:
         raise AnsibleFilterError("artifact_plan: %s" % exc) from exc
     return plan
 

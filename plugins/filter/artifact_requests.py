@@ -62,27 +62,28 @@ _value:
 from typing import Any, Callable, Optional, Sequence
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.ascend.fleet.plugins.module_utils import _lfs, _mirrors
-from ansible_collections.ascend.fleet.plugins.module_utils._native import to_native_types
+
+from ..module_utils._artifacts import lfs, mirrors
+from ..module_utils._base.native import to_native_types
 
 
 def artifact_requests(
     releases: Any,
     generations: Sequence[str],
     architectures: Optional[Sequence[str]] = None,
-    root: str = _mirrors.DEFAULT_ROOT,
+    root: str = mirrors.DEFAULT_ROOT,
     origin: str = "",
 ) -> list[dict[str, Any]]:
     """See DOCUMENTATION."""
     try:
-        found: list[dict[str, Any]] = _mirrors.requests(
+        found: list[dict[str, Any]] = mirrors.requests(
             to_native_types(list(releases)),
             to_native_types(list(generations)),
             to_native_types(list(architectures or [])),
             root=to_native_types(root),
             origin=to_native_types(origin) or "",
         )
-    except _lfs.ArtifactError as exc:
+    except lfs.ArtifactError as exc:
         raise AnsibleFilterError("artifact_requests: %s" % exc) from exc
     return found
 

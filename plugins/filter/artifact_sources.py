@@ -57,9 +57,9 @@ _value:
 
 from typing import Any, Callable, Mapping, Optional, Sequence
 
-from ansible_collections.ascend.fleet.plugins.module_utils import _mirrors
-from ansible_collections.ascend.fleet.plugins.module_utils._native import to_native_types
-from ansible_collections.ascend.fleet.plugins.plugin_utils._mirror_variables import mirrors_of
+from ..module_utils._artifacts import mirrors as _mirrors
+from ..module_utils._base.native import to_native_types
+from ..plugin_utils._mirror_variables import mirrors_of
 
 
 def artifact_sources(

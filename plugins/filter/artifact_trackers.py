@@ -51,14 +51,14 @@ _value:
 
 from typing import Any, Callable, Mapping, Sequence
 
-from ansible_collections.ascend.fleet.plugins.module_utils import _mirrors
-from ansible_collections.ascend.fleet.plugins.module_utils._native import to_native_types
-from ansible_collections.ascend.fleet.plugins.plugin_utils._mirror_variables import mirrors_of
+from ..module_utils._artifacts import mirrors
+from ..module_utils._base.native import to_native_types
+from ..plugin_utils._mirror_variables import mirrors_of
 
 
 def artifact_trackers(names: Sequence[str], hostvars: Mapping[str, Any], hosts: Sequence[str], least: int) -> list[str]:
     """See DOCUMENTATION."""
-    found: list[str] = _mirrors.trackers(mirrors_of(names, hostvars), to_native_types(list(hosts)), int(least))
+    found: list[str] = mirrors.trackers(mirrors_of(names, hostvars), to_native_types(list(hosts)), int(least))
     return found
 
 

@@ -72,25 +72,26 @@ _value:
 from typing import Any, Callable, Mapping, Optional, Sequence
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.ascend.fleet.plugins.module_utils import _slots
-from ansible_collections.ascend.fleet.plugins.module_utils._native import to_native_types
+
+from ..module_utils._base.native import to_native_types
+from ..module_utils._npu import slots
 
 
 def npu_slots(
     devices: Sequence[Mapping[str, Any]],
     tensor_parallel_size: int,
-    first_port: int = _slots.FIRST_PORT,
+    first_port: int = slots.FIRST_PORT,
     replicas: Optional[int] = None,
     topology: Optional[Mapping[str, Any]] = None,
     skip_unhealthy: bool = False,
-    first_hccl_port: int = _slots.FIRST_HCCL_PORT,
+    first_hccl_port: int = slots.FIRST_HCCL_PORT,
 ) -> list[dict[str, Any]]:
     """The filter ``ascend.fleet.npu_slots``."""
     devices = to_native_types(devices)
     if not isinstance(devices, list) or not all(isinstance(d, dict) and "npu_id" in d for d in devices):
         raise AnsibleFilterError("npu_slots: needed the devices of a node, as ascend.fleet.npu_info returns them")
     try:
-        return _slots.plan_slots(
+        return slots.plan_slots(
             devices,
             int(tensor_parallel_size),
             first_port=int(first_port),

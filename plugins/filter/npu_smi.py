@@ -113,9 +113,10 @@ _value:
 from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError, AnsibleTypeError
-from ansible_collections.ascend.fleet.plugins.module_utils._native import to_native_types
-from ansible_collections.ascend.fleet.plugins.module_utils._npu_smi import NpuSmiError
-from ansible_collections.ascend.fleet.plugins.module_utils._npu_smi_sub import parse_command
+
+from ..module_utils._base.native import to_native_types
+from ..module_utils._npu.smi import NpuSmiError
+from ..module_utils._npu.smi_commands import parse_command
 
 
 def npu_smi(value: Any, command: Any = "info") -> dict[str, Any]:

@@ -93,10 +93,11 @@ _value:
 from typing import Any, Callable, Mapping, Optional, Sequence
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.ascend.fleet.plugins.module_utils import _findings
-from ansible_collections.ascend.fleet.plugins.module_utils._native import to_native_types
-from ansible_collections.ascend.fleet.plugins.plugin_utils import _systems
-from ansible_collections.ascend.fleet.plugins.plugin_utils._preflight import compatibility_table
+
+from ..module_utils._base.native import to_native_types
+from ..module_utils._preflight import findings
+from ..plugin_utils import _systems
+from ..plugin_utils._compatibility import compatibility_table
 
 
 def preflight_findings(
@@ -107,7 +108,7 @@ def preflight_findings(
     ports: Optional[Sequence[int]] = None,
     replicas: Optional[int] = None,
     required_bytes: Optional[Mapping[str, int]] = None,
-    memory_bytes: int = _findings.DEFAULT_MEMORY_BYTES,
+    memory_bytes: int = findings.DEFAULT_MEMORY_BYTES,
     require_host_cann: bool = False,
 ) -> list[dict[str, Any]]:
     """The filter ``ascend.fleet.preflight_findings``."""
@@ -120,7 +121,7 @@ def preflight_findings(
     if not isinstance(ignored, list):
         raise AnsibleFilterError("preflight_findings: ignore is %r; needed a list of ids" % (ignored,))
     try:
-        return _findings.findings(
+        return findings.findings(
             node,
             release,
             generation=to_native_types(generation) or None,

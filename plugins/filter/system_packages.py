@@ -55,8 +55,9 @@ _value:
 from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.ascend.fleet.plugins.module_utils._native import to_native_types
-from ansible_collections.ascend.fleet.plugins.plugin_utils import _systems
+
+from ..module_utils._base.native import to_native_types
+from ..plugin_utils import _systems
 
 
 def system_packages(value: Any, system: Any) -> list[str]:

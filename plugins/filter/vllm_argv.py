@@ -51,8 +51,9 @@ _value:
 from typing import Any, Callable, Mapping, Optional
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.ascend.fleet.plugins.module_utils import _vllm
-from ansible_collections.ascend.fleet.plugins.module_utils._native import to_native_types
+
+from ..module_utils._base.native import to_native_types
+from ..module_utils._serving import replicas
 
 
 def vllm_argv(
@@ -63,7 +64,7 @@ def vllm_argv(
     if not isinstance(serve, dict) or "served_model_name" not in serve:
         raise AnsibleFilterError("vllm_argv: found %s; needed the section `serve` of a release" % type(serve).__name__)
     try:
-        return _vllm.serve_argv(
+        return replicas.serve_argv(
             serve,
             to_native_types(model),
             port=None if port is None else int(port),

@@ -111,8 +111,9 @@ _value:
 from typing import Any, Callable, Mapping, Optional, Sequence
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.ascend.fleet.plugins.module_utils import _vllm
-from ansible_collections.ascend.fleet.plugins.module_utils._native import to_native_types
+
+from ..module_utils._base.native import to_native_types
+from ..module_utils._serving import replicas as _vllm
 
 
 def vllm_replicas(

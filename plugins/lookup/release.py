@@ -56,9 +56,10 @@ from typing import Any, Mapping, Optional
 
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
-from ansible_collections.ascend.fleet.plugins.module_utils._native import to_native_types
-from ansible_collections.ascend.fleet.plugins.module_utils._release import ReleaseError
-from ansible_collections.ascend.fleet.plugins.plugin_utils import _releases
+
+from ..module_utils._base.native import to_native_types
+from ..module_utils._release.schema import ReleaseError
+from ..plugin_utils import _releases
 
 
 class LookupModule(LookupBase):

@@ -87,7 +87,8 @@ import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.ascend.fleet.plugins.module_utils import _mirrors, _prune
+
+from ..module_utils._artifacts import mirrors, prune
 
 ARGUMENTS: dict[str, Any] = {
     "root": {"type": "path", "required": True},
@@ -97,18 +98,18 @@ ARGUMENTS: dict[str, Any] = {
 }
 
 
-def prune_images(params: dict[str, Any], check: bool) -> _prune.Pruned:
+def prune_images(params: dict[str, Any], check: bool) -> prune.Pruned:
     """Remove old images."""
-    host = _prune.Host()
-    pruned = _prune.Pruned()
+    host = prune.Host()
+    pruned = prune.Pruned()
     if params["keep"] > 0:
-        found = _prune.images(os.path.join(params["root"], "images"), host.images())
+        found = prune.images(os.path.join(params["root"], "images"), host.images())
         pruned.before = [image.name for image in found]
-        gone = _prune.superfluous(found, params["keep"], params["current"])
+        gone = prune.superfluous(found, params["keep"], params["current"])
         if gone:
             needs = host.needs()
-            in_use = [r.name for r in found if r.name in params["current"] or _prune.mentions(needs, r.name)]
-            gone = _prune.superfluous(found, params["keep"], in_use)
+            in_use = [r.name for r in found if r.name in params["current"] or prune.mentions(needs, r.name)]
+            gone = prune.superfluous(found, params["keep"], in_use)
         for image in gone:
             pruned.removed.append(image.name)
             if not check:
@@ -116,16 +117,16 @@ def prune_images(params: dict[str, Any], check: bool) -> _prune.Pruned:
     return pruned
 
 
-def prune_folders(params: dict[str, Any], check: bool) -> _prune.Pruned:
+def prune_folders(params: dict[str, Any], check: bool) -> prune.Pruned:
     """Remove old revisions of weights and archives."""
     mirror = params["what"] == "mirror"
-    return _prune.prune(
+    return prune.prune(
         params["root"].rstrip("/"),
         params["keep"],
         params["current"],
-        _prune.Host(without_docker=mirror).needs,
+        prune.Host(without_docker=mirror).needs,
         check=check,
-        store=_mirrors.store_of(_mirrors.mirror_of("", {"artifact_mirror_root": params["root"]})) if mirror else None,
+        store=mirrors.store_of(mirrors.mirror_of("", {"artifact_mirror_root": params["root"]})) if mirror else None,
     )
 
 
@@ -135,7 +136,7 @@ def main() -> None:
     work = prune_images if params["what"] == "images" else prune_folders
     try:
         pruned = work(params, module.check_mode)
-    except _prune.PruneError as exc:
+    except prune.PruneError as exc:
         module.fail_json(msg=str(exc))
     except OSError as exc:
         module.fail_json(msg="%s: %s" % (exc.filename or params["root"], exc.strerror or exc))

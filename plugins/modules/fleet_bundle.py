@@ -86,8 +86,9 @@ from importlib import metadata
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.ascend.fleet.plugins.module_utils import _bundle
-from ansible_collections.ascend.fleet.plugins.module_utils._progress import human_bytes
+
+from ..module_utils._artifacts import bundle
+from ..module_utils._base.progress import human_bytes
 
 ARGUMENTS: dict[str, Any] = {
     "path": {"type": "path", "required": True},
@@ -101,7 +102,7 @@ ARGUMENTS: dict[str, Any] = {
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     params = module.params
-    request = _bundle.Request(
+    request = bundle.Request(
         path=params["path"].rstrip("/"),
         collection=params["collection"].rstrip("/"),
         releases=tuple(params["releases"]),
@@ -112,8 +113,8 @@ def main() -> None:
         timeout=params["timeout"],
     )
     try:
-        outcome = _bundle.ensure(request, check=module.check_mode)
-    except _bundle.BundleError as exc:
+        outcome = bundle.ensure(request, check=module.check_mode)
+    except bundle.BundleError as exc:
         module.fail_json(msg=str(exc))
     except OSError as exc:
         module.fail_json(msg="%s: %s" % (exc.filename or params["path"], exc.strerror or exc))

@@ -140,9 +140,10 @@ import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.ascend.fleet.plugins.module_utils import _image_store
-from ansible_collections.ascend.fleet.plugins.module_utils._docker import DockerError
-from ansible_collections.ascend.fleet.plugins.module_utils._image_archive import ArchiveError, machine_of
+
+from ..module_utils._host.docker import DockerError
+from ..module_utils._images import store
+from ..module_utils._images.archive import ArchiveError, machine_of
 
 ARGUMENTS: dict[str, Any] = {
     "path": {"type": "path", "required": True},
@@ -156,7 +157,7 @@ ARGUMENTS: dict[str, Any] = {
 }
 
 
-def result_of(outcome: _image_store.Outcome) -> dict[str, Any]:
+def result_of(outcome: store.Outcome) -> dict[str, Any]:
     """Turn an outcome into the module's result."""
     after = outcome.image_id or ("the image of the archive" if outcome.changed else None)
     result: dict[str, Any] = {
@@ -184,7 +185,7 @@ def result_of(outcome: _image_store.Outcome) -> dict[str, Any]:
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     params = module.params
-    wanted = _image_store.Wanted(
+    wanted = store.Wanted(
         path=params["path"],
         machine=params["architecture"] or machine_of(os.uname().machine),
         tag=params["tag"],
@@ -194,12 +195,12 @@ def main() -> None:
         progress=params["progress"],
     )
     try:
-        if module.params["peek"] and not _image_store.is_quickly_read(wanted):
-            outcome = _image_store.Outcome(unread=True)
+        if module.params["peek"] and not store.is_quickly_read(wanted):
+            outcome = store.Outcome(unread=True)
         else:
             check = module.check_mode or module.params["peek"]
-            outcome = _image_store.ensure(wanted, _image_store.ImageStore(), check=check)
-    except (ArchiveError, _image_store.ImageError) as exc:
+            outcome = store.ensure(wanted, store.ImageStore(), check=check)
+    except (ArchiveError, store.ImageError) as exc:
         module.fail_json(msg=str(exc))
     except DockerError as exc:
         module.fail_json(msg="docker does not answer: %s. Install it, or start it: systemctl start docker" % exc)

@@ -136,8 +136,11 @@ import re
 from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.ascend.fleet.plugins.module_utils import _command, _image_contents, _image_store
-from ansible_collections.ascend.fleet.plugins.module_utils._image_archive import machine_of
+
+from ..module_utils._base import command
+from ..module_utils._images import contents as _image_contents
+from ..module_utils._images import store
+from ..module_utils._images.archive import machine_of
 
 ARGUMENTS: dict[str, Any] = {
     "image": {"type": "str", "required": True},
@@ -185,10 +188,10 @@ def remember(name: str, image_id: str, contents: dict[str, Any]) -> None:
 def read_contents(image_id: str, packages: list[str], timeout: float) -> dict[str, Any]:
     """Run the image and return what it holds."""
     container = "ascend-fleet-verify-%d" % os.getpid()
-    done = _command.run(_image_contents.argv(image_id, packages, container), timeout=timeout)
+    done = command.run(_image_contents.argv(image_id, packages, container), timeout=timeout)
     if done.timed_out:
         # The deadline ended docker's client, not the container.
-        _command.run(["docker", "rm", "--force", container], timeout=60)
+        command.run(["docker", "rm", "--force", container], timeout=60)
         raise VerifyError("the image %s did not answer within %d seconds. Raise timeout." % (image_id, timeout))
     if not done.ok:
         said = " | ".join((done.stderr or done.stdout).strip().splitlines()[-3:])
@@ -208,7 +211,7 @@ def read_contents(image_id: str, packages: list[str], timeout: float) -> dict[st
 def verify(params: dict[str, Any], check: bool) -> dict[str, Any]:
     """Return the module's result."""
     packages = sorted({*params["components"], *params["reported_components"]})
-    inspected = _image_store.ImageStore().image(params["image"])
+    inspected = store.ImageStore().image(params["image"])
     if inspected is None:
         if check:
             return {"known": False, "remembered": False, "msg": "docker does not have %s yet" % params["image"]}
@@ -243,7 +246,7 @@ def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     try:
         result = verify(module.params, module.check_mode)
-    except (VerifyError, _image_store.ImageError) as exc:
+    except (VerifyError, store.ImageError) as exc:
         module.fail_json(msg=str(exc))
     except OSError as exc:
         module.fail_json(msg="%s: %s" % (exc.filename or module.params["record"], exc.strerror or exc))

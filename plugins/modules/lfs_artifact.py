@@ -348,8 +348,11 @@ import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.ascend.fleet.plugins.module_utils import _lfs, _lfs_repository, _swarm
-from ansible_collections.ascend.fleet.plugins.module_utils._progress import human_bytes
+
+from ..module_utils._artifacts import lfs
+from ..module_utils._artifacts import repository as _lfs_repository
+from ..module_utils._artifacts import swarm as _swarm
+from ..module_utils._base.progress import human_bytes
 
 ARGUMENTS: dict[str, Any] = {
     "repository": {"type": "str", "required": True},
@@ -385,7 +388,7 @@ ARGUMENTS: dict[str, Any] = {
 def request_of(params: dict[str, Any]) -> _lfs_repository.Request:
     """Turn the module's parameters into a request."""
     if not os.path.isabs(params["dest"]):
-        raise _lfs.ArtifactError("dest is %r; needed is an absolute path" % params["dest"])
+        raise lfs.ArtifactError("dest is %r; needed is an absolute path" % params["dest"])
     verified = any(url.startswith("https://") for url in (*params["sources"], *params["trackers"]))
     return _lfs_repository.Request(
         repository=params["repository"],
@@ -438,12 +441,12 @@ def result_of(request: _lfs_repository.Request, outcome: _lfs_repository.Outcome
         "diff": {
             "before_header": request.dest,
             "after_header": request.dest,
-            "before": _lfs.listing(outcome.before),
-            "after": _lfs.listing(outcome.after),
+            "before": lfs.listing(outcome.before),
+            "after": lfs.listing(outcome.after),
         },
     }
     if outcome.files:
-        result["content"] = _lfs.content_id({w.path: w.oid for w in outcome.files})
+        result["content"] = lfs.content_id({w.path: w.oid for w in outcome.files})
     if outcome.commit:
         result["commit"] = outcome.commit
     result["missing"] = [{"path": w.path, "oid": w.oid, "size": w.size, "lfs": w.lfs} for w in outcome.missing]
@@ -482,7 +485,7 @@ def main() -> None:
             outcome = repository.foresee(module.tmpdir)
         else:
             outcome = repository.ensure()
-    except _lfs.ArtifactError as exc:
+    except lfs.ArtifactError as exc:
         module.fail_json(msg=str(exc))
     except OSError as exc:
         module.fail_json(

@@ -342,7 +342,8 @@ node:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.ascend.fleet.plugins.module_utils import _node
+
+from ..module_utils._node import collect
 
 
 def main() -> None:
@@ -350,13 +351,13 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "gather_subset": {"type": "list", "elements": "str", "default": ["all"]},
-            "paths": {"type": "list", "elements": "path", "default": list(_node.DEFAULT_PATHS)},
+            "paths": {"type": "list", "elements": "path", "default": list(collect.DEFAULT_PATHS)},
             "ports": {"type": "list", "elements": "int", "default": []},
             "timeout": {"type": "float", "default": 30.0},
         },
         supports_check_mode=True,
     )
-    known = {"all", "min", *_node.SUBSETS}
+    known = {"all", "min", *collect.SUBSETS}
     unknown = sorted({s.lstrip("!") for s in module.params["gather_subset"]} - known)
     if unknown:
         module.fail_json(
@@ -364,8 +365,8 @@ def main() -> None:
         )
     if module.params["timeout"] <= 0:
         module.fail_json(msg="timeout is %s, it must be more than 0 seconds" % module.params["timeout"])
-    host = _node.Host(timeout=module.params["timeout"])
-    node = _node.collect(
+    host = collect.Host(timeout=module.params["timeout"])
+    node = collect.collect(
         host,
         gather_subset=module.params["gather_subset"],
         paths=module.params["paths"],

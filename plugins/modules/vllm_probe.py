@@ -116,7 +116,8 @@ answers:
 from concurrent.futures import ThreadPoolExecutor
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.ascend.fleet.plugins.module_utils import _probe, _units
+
+from ..module_utils._serving import probe, units
 
 
 def main() -> None:
@@ -150,7 +151,7 @@ def main() -> None:
     params = module.params
     replicas = params["replicas"]
     if replicas is None:
-        found = _units.deployed()
+        found = units.deployed()
         replicas = [{"unit": u["name"], **u} for u in found if u["url"]]
     if not replicas and not module.check_mode:
         module.fail_json(
@@ -163,17 +164,17 @@ def main() -> None:
             module.fail_json(msg="found no served_model_name for %s; needed one" % replica["url"], answers=[])
 
     def unit_state(unit):
-        return _units.Systemd().show([unit]).get(unit, {})
+        return units.Systemd().show([unit]).get(unit, {})
 
     def ask_all(replica):
         # One after the other, because answers share the card; replicas have cards of their own.
         model = name or replica["served_model_name"]
         questions = params["questions"]
-        return _probe.ask_all(replica, questions, model, api_key=params["api_key"], unit_state=unit_state)
+        return probe.ask_all(replica, questions, model, api_key=params["api_key"], unit_state=unit_state)
 
     with ThreadPoolExecutor(max_workers=max(len(replicas), 1)) as pool:
         answers = [record for records in pool.map(ask_all, replicas) for record in records]
-    wrong = _probe.report(answers)
+    wrong = probe.report(answers)
     # In check mode what was deployed by an earlier run may well be stopped: that is for the real run to mend.
     if wrong and not module.check_mode:
         module.fail_json(msg=wrong, answers=answers)

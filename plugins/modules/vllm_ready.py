@@ -116,7 +116,8 @@ finished:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.ascend.fleet.plugins.module_utils import _ready, _units
+
+from ..module_utils._serving import ready, units
 
 
 def main() -> None:
@@ -145,18 +146,18 @@ def main() -> None:
     params = module.params
     resume = params["resume"]
     if resume:
-        watches, began = [_ready.Watch(**w) for w in resume["watches"]], float(resume["began"])
+        watches, began = [ready.Watch(**w) for w in resume["watches"]], float(resume["began"])
     else:
         replicas = params["replicas"]
         if replicas is None:
-            found = _units.deployed()
+            found = units.deployed()
             replicas = [{"unit": u["name"], **u} for u in found if u["url"]]
-        watches = [_ready.Watch(r["unit"], r["url"].rstrip("/"), r.get("served_model_name")) for r in replicas]
+        watches = [ready.Watch(r["unit"], r["url"].rstrip("/"), r.get("served_model_name")) for r in replicas]
         began = None
     idle = params["state"] == "idle"
     if not watches and not idle and not module.check_mode:
         module.fail_json(msg="found no replica on this host; needed one. Fix: run site.yml, which deploys them")
-    watcher = _ready.Watcher(
+    watcher = ready.Watcher(
         watches,
         timeout=params["timeout"],
         silence_timeout=params["silence_timeout"],

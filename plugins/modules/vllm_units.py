@@ -105,7 +105,9 @@ removed:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.ascend.fleet.plugins.module_utils import _units, _vllm
+
+from ..module_utils._serving import replicas
+from ..module_utils._serving import units as _units
 
 NEEDED = ("name", "content", "environment", "config_hash", "container_name", "directories")
 
@@ -148,7 +150,7 @@ def main() -> None:
             report = host.stopped(names, disable=not params["enabled"])
         else:
             removed = host.absent(names)
-    except (_units.UnitsError, _vllm.VllmError) as exc:
+    except (_units.UnitsError, replicas.VllmError) as exc:
         module.fail_json(msg=str(exc), diff=host.diff)
     changed = bool(removed) or any(u["changed"] for u in report)
     module.exit_json(changed=changed, units=report, removed=removed, diff=host.diff)

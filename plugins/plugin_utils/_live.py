@@ -17,7 +17,8 @@ from typing import Any, Callable, Mapping, Optional
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.ascend.fleet.plugins.module_utils import _progress
+
+from ..module_utils._base import progress as _progress
 
 # A line for every tenth of the work, and a sign of life now and then.
 STEP_PERCENT = 10

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any, Mapping, Optional, Sequence
 
-from ansible_collections.ascend.fleet.plugins.module_utils import _mirrors
-from ansible_collections.ascend.fleet.plugins.module_utils._native import to_native_types
+from ..module_utils._artifacts import mirrors
+from ..module_utils._base.native import to_native_types
 
 _VARIABLES = (
     "ansible_host",
@@ -21,10 +21,10 @@ _VARIABLES = (
 )
 
 
-def mirrors_of(names: Optional[Sequence[str]], hostvars: Mapping[str, Any]) -> list[_mirrors.Mirror]:
+def mirrors_of(names: Optional[Sequence[str]], hostvars: Mapping[str, Any]) -> list[mirrors.Mirror]:
     """Return the mirrors of these names; only the variables that describe them are looked at."""
     found = []
     for name in to_native_types(list(names or [])):
         own = hostvars[name]
-        found.append(_mirrors.mirror_of(name, {key: to_native_types(own[key]) for key in _VARIABLES if key in own}))
+        found.append(mirrors.mirror_of(name, {key: to_native_types(own[key]) for key in _VARIABLES if key in own}))
     return found

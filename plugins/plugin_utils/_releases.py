@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Iterable, Mapping, Optional
 
 import yaml
-from ansible_collections.ascend.fleet.plugins.module_utils import _release
+
+from ..module_utils._release import schema
 
 SHIPPED = Path(__file__).resolve().parents[2] / "playbooks" / "releases"
 _KINDS = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
@@ -70,9 +71,9 @@ def find(name: str, where: Iterable[Path]) -> Path:
             if path.is_file() and os.sep not in name:
                 return path
     known = names(where)
-    found = "%s%s" % (_release.quote(name), _release.did_you_mean(name, known))
+    found = "%s%s" % (schema.quote(name), schema.did_you_mean(name, known))
     needed = "one of: %s (searched: %s)" % (", ".join(known) or "none found", ", ".join(str(f) for f in where))
-    raise _release.ReleaseError("fleet_release", [_release.Problem("fleet_release", found, needed)])
+    raise schema.ReleaseError("fleet_release", [schema.Problem("fleet_release", found, needed)])
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -81,27 +82,27 @@ def load(path: Path) -> dict[str, Any]:
     try:
         data = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - derived from SafeLoader
     except (OSError, UnicodeDecodeError) as exc:
-        raise _release.ReleaseError(where, [_release.Problem("(whole file)", str(exc), "a readable file")])
+        raise schema.ReleaseError(where, [schema.Problem("(whole file)", str(exc), "a readable file")])
     except yaml.YAMLError as exc:
         mark = getattr(exc, "problem_mark", None)
         at = "line %d, column %d" % (mark.line + 1, mark.column + 1) if mark else "(whole file)"
         said = str(getattr(exc, "problem", None) or exc)
-        raise _release.ReleaseError(where, [_release.Problem(at, said, "YAML")])
-    problems: list[_release.Problem] = []
+        raise schema.ReleaseError(where, [schema.Problem(at, said, "YAML")])
+    problems: list[schema.Problem] = []
     release: Optional[dict[str, Any]] = None
     try:
-        release = _release.validate(data, name=path.stem, where=where)
-    except _release.ReleaseError as exc:
+        release = schema.validate(data, name=path.stem, where=where)
+    except schema.ReleaseError as exc:
         problems += exc.problems
     data_uris = _pictures(release if release is not None else data, path.parent, problems)
     if problems or release is None:
-        raise _release.ReleaseError(where, problems)
+        raise schema.ReleaseError(where, problems)
     for question, uri in zip(release["smoke"].get("questions", ()), data_uris):
         question["picture_data"] = uri
     return release
 
 
-def _pictures(data: Any, folder: Path, problems: list[_release.Problem]) -> list[Optional[str]]:
+def _pictures(data: Any, folder: Path, problems: list[schema.Problem]) -> list[Optional[str]]:
     """The picture of each smoke question as a data URI; None where it has none."""
     smoke = data.get("smoke") if isinstance(data, Mapping) else None
     questions = smoke.get("questions") if isinstance(smoke, Mapping) else None
@@ -113,12 +114,12 @@ def _pictures(data: Any, folder: Path, problems: list[_release.Problem]) -> list
             continue
         at, file = "smoke.questions[%d].picture" % index, folder / picture
         if file.suffix.lower() not in _KINDS:
-            problems.append(_release.Problem(at, _release.quote(picture), "a name in %s" % ", ".join(sorted(_KINDS))))
+            problems.append(schema.Problem(at, schema.quote(picture), "a name in %s" % ", ".join(sorted(_KINDS))))
         elif not file.is_file():
-            problems.append(_release.Problem(at, "no file %s" % file, "a picture beside the release"))
+            problems.append(schema.Problem(at, "no file %s" % file, "a picture beside the release"))
         elif file.stat().st_size > _PICTURE_LIMIT:
             found = "%s of %d bytes" % (file, file.stat().st_size)
-            problems.append(_release.Problem(at, found, "at most %d bytes: it is sent to every host" % _PICTURE_LIMIT))
+            problems.append(schema.Problem(at, found, "at most %d bytes: it is sent to every host" % _PICTURE_LIMIT))
         else:
             content = base64.b64encode(file.read_bytes()).decode("ascii")
             uris[-1] = "data:%s;base64,%s" % (_KINDS[file.suffix.lower()], content)
@@ -128,6 +129,6 @@ def _pictures(data: Any, folder: Path, problems: list[_release.Problem]) -> list
 def by_name(name: Any, variables: Mapping[str, Any], extra: Iterable[str] = ()) -> dict[str, Any]:
     """The validated release of that name, wherever it lies."""
     if not isinstance(name, str) or not name.strip():
-        problem = _release.Problem("fleet_release", _release.quote(name), "the name of a release")
-        raise _release.ReleaseError("fleet_release", [problem])
+        problem = schema.Problem("fleet_release", schema.quote(name), "the name of a release")
+        raise schema.ReleaseError("fleet_release", [problem])
     return load(find(name, folders(variables, extra)))

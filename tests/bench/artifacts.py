@@ -32,11 +32,11 @@ STORE = "/var/lib/ascend-fleet/mirror/store"
 WAYS = {"naive": "each from the origin", "mirror": "through a mirror", "swarm": "from a mirror and each other"}
 PROGRAM = """
 import sys; sys.path.insert(0, "/opt/bench")
-from ansible_collections.ascend.fleet.plugins.module_utils import _lfs_repository, _swarm
-request = _lfs_repository.Request(
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import repository, swarm
+request = repository.Request(
     repository={url!r}, revision="main", dest={dest!r}, paths=("big.bin",), sources={sources!r}, store={store!r},
-    share=bool({store!r}), swarm=_swarm.Settings(trackers={trackers!r}, seed_minutes=0))
-outcome = _lfs_repository.Repository(request).ensure()
+    share=bool({store!r}), swarm=swarm.Settings(trackers={trackers!r}, seed_minutes=0))
+outcome = repository.Repository(request).ensure()
 assert [w.path for w in outcome.files] == ["big.bin"], outcome
 assert outcome.source == ({sources!r} or ({url!r},))[0], (outcome.source, outcome.notes)
 assert outcome.shared == bool({trackers!r}), outcome.notes

@@ -17,7 +17,7 @@ sys.path.insert(0, str(HERE.parent))
 
 import conftest  # noqa: F401 - makes the checkout importable as the collection
 import textfsm
-from ansible_collections.ascend.fleet.plugins.module_utils._npu_smi import parse_info
+from ansible_collections.ascend.fleet.plugins.module_utils._npu.smi import parse_info
 from ttp import ttp
 
 Values = list[dict[str, str]]

@@ -14,7 +14,7 @@ TARGET = ROOT / "docs" / "findings.md"
 
 HEAD = """# Findings of the preflight
 
-<!-- Written by tests/tools/findings_doc.py from plugins/module_utils/_findings.py. Do not edit. -->
+<!-- Written by tests/tools/findings_doc.py from plugins/module_utils/_preflight/. Do not edit. -->
 
 `playbooks/preflight.yml` (and the start of `site.yml`) checks every host for all of these and reports them at once.
 An **error** keeps the host out of the run; a **warning** does not. The ids are stable. What you accept on purpose goes
@@ -30,9 +30,9 @@ npu_preflight_ignore: [SYS-008, NET-002]   # 32 GiB suffice for our model; no pa
 
 def render() -> str:
     """The text of docs/findings.md."""
-    from ansible_collections.ascend.fleet.plugins.module_utils import _findings
+    from ansible_collections.ascend.fleet.plugins.module_utils._preflight import findings
 
-    catalogue = _findings.catalogue()
+    catalogue = findings.catalogue()
     errors = sum(c["severity"] == "error" for c in catalogue)
     out = [HEAD % (len(catalogue), errors, len(catalogue) - errors)]
     for area in dict.fromkeys(c["area"] for c in catalogue):

@@ -23,8 +23,6 @@ from typing import Any
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 DATA = os.path.join(ROOT, "tests", "unit", "fixtures", "npu_smi")
 PACKAGE = "ansible_collections.ascend.fleet.plugins.module_utils."
-# What only modules import, and only together with ansible-core.
-NEEDS_ANSIBLE = frozenset(("_native",))
 
 
 def package(name: str, path: str = "") -> None:
@@ -49,9 +47,9 @@ def check(holds: bool, words: str) -> None:
 
 def read_captures() -> int:
     """Every captured table gives what is expected of it, every other output is read or refused."""
-    smi = importlib.import_module(PACKAGE + "_npu_smi")
-    sub = importlib.import_module(PACKAGE + "_npu_smi_sub")
-    info = importlib.import_module(PACKAGE + "_version_info")
+    smi = importlib.import_module(PACKAGE + "_npu.smi")
+    sub = importlib.import_module(PACKAGE + "_npu.smi_commands")
+    info = importlib.import_module(PACKAGE + "_npu.version_files")
     count = 0
     for name in sorted(os.listdir(os.path.join(DATA, "expected"))):
         wanted: Any = json.loads(text("expected", name))
@@ -80,9 +78,9 @@ def read_captures() -> int:
 
 def collect_a_node() -> dict[str, Any]:
     """A node from a tree of files, its findings, and what JSON makes of both."""
-    node_of = importlib.import_module(PACKAGE + "_node")
-    findings = importlib.import_module(PACKAGE + "_findings")
-    command = importlib.import_module(PACKAGE + "_command")
+    node_of = importlib.import_module(PACKAGE + "_node.collect")
+    findings = importlib.import_module(PACKAGE + "_preflight.findings")
+    command = importlib.import_module(PACKAGE + "_base.command")
     with tempfile.TemporaryDirectory() as root:
         program = os.path.join(ROOT, "tests", "sim", "silicon", "ascend_sim.py")
         os.makedirs(os.path.join(root, "proc"))
@@ -118,10 +116,10 @@ def main() -> None:
         parent = (parent + "." if parent else "") + part
         package(parent, ROOT if part == "fleet" else "")
     imported = 0
-    for name in sorted(os.listdir(os.path.join(ROOT, "plugins", "module_utils"))):
-        stem, extension = os.path.splitext(name)
-        if extension == ".py" and stem not in NEEDS_ANSIBLE:
-            importlib.import_module(PACKAGE + stem)
+    home = os.path.join(ROOT, "plugins", "module_utils")
+    for wing in sorted(n for n in os.listdir(home) if not n.startswith("__")):
+        for name in sorted(n for n in os.listdir(os.path.join(home, wing)) if n.endswith(".py")):
+            importlib.import_module(PACKAGE + "%s.%s" % (wing, name[:-3]))
             imported += 1
     modules = os.path.join(ROOT, "plugins", "modules")
     for name in sorted(n for n in os.listdir(modules) if n.endswith(".py")):

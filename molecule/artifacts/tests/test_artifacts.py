@@ -137,7 +137,7 @@ def test_killed_at_ten_points_it_brings_the_right_bytes_and_hardly_any_twice(ori
     dest = tmp_path / "dest"
     program = (
         "import sys; sys.path.insert(0, %r); import conftest\n"
-        "from ansible_collections.ascend.fleet.plugins.module_utils._lfs_repository import Repository, Request\n"
+        "from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.repository import Repository, Request\n"
         "outcome = Repository(Request(repository=%r, revision='main', dest=%r, paths=('big.bin',))).ensure()\n"
         "print(outcome.resumed_bytes)\n" % (str(ROOT / "tests"), url, str(dest))
     )

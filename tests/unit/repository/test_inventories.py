@@ -12,7 +12,7 @@ import yaml
 from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 from ansible.vars.manager import VariableManager
-from ansible_collections.ascend.fleet.plugins.module_utils import _fleet
+from ansible_collections.ascend.fleet.plugins.module_utils._release import inventory as _fleet
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.ascend.fleet.plugins.filter.artifact_plan import FilterModule
-from ansible_collections.ascend.fleet.plugins.module_utils import _release_select
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import plan as _release_select
 
 REPOSITORY = "https://modelers.cn/Eco-Tech/Qwen3.5-397B-A17B-w8a8-mtp.git"
 

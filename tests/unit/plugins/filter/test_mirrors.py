@@ -13,7 +13,8 @@ import yaml
 from ansible_collections.ascend.fleet.plugins.filter.artifact_requests import artifact_requests
 from ansible_collections.ascend.fleet.plugins.filter.artifact_sources import artifact_sources
 from ansible_collections.ascend.fleet.plugins.filter.artifact_trackers import artifact_trackers
-from ansible_collections.ascend.fleet.plugins.module_utils import _lfs, _mirrors, _release_select
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import lfs, mirrors
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import plan as _release_select
 
 ROOT = Path(__file__).resolve().parents[4]
 HOSTVARS = {
@@ -89,8 +90,8 @@ def test_a_mirror_holds_what_hosts_ask_for() -> None:
     """The manifest's key is made of the request: a mirror must ask for the very same as a host."""
 
     def key(repository: str, revision: str, paths: list[str], exclude: list[str]) -> str:
-        name = _lfs.repository_name(repository)
-        found: str = _lfs.request_key(name, revision, paths, exclude)
+        name = lfs.repository_name(repository)
+        found: str = lfs.request_key(name, revision, paths, exclude)
         return found
 
     held = {
@@ -107,5 +108,5 @@ def test_a_mirror_holds_what_hosts_ask_for() -> None:
 def test_the_role_s_defaults_are_those_that_hosts_assume() -> None:
     file = ROOT / "roles" / "artifact_mirror" / "defaults" / "main.yml"
     defaults = yaml.safe_load(file.read_text(encoding="utf-8"))
-    assert defaults["artifact_mirror_port"] == _mirrors.DEFAULT_PORT
-    assert defaults["artifact_mirror_root"] == _mirrors.DEFAULT_ROOT
+    assert defaults["artifact_mirror_port"] == mirrors.DEFAULT_PORT
+    assert defaults["artifact_mirror_root"] == mirrors.DEFAULT_ROOT

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.ascend.fleet.plugins.module_utils import _bundle, _command
-from ansible_collections.ascend.fleet.plugins.module_utils._bundle import BundleError, Request
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import bundle
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.bundle import BundleError, Request
+from ansible_collections.ascend.fleet.plugins.module_utils._base import command
 
 
 class Programs:
@@ -23,11 +24,11 @@ class Programs:
         self.calls: list[str] = []
         self.fails = ""
 
-    def __call__(self, argv: list[str], **options: Any) -> _command.Completed:
+    def __call__(self, argv: list[str], **options: Any) -> command.Completed:
         what = "pip" if "pip" in argv else "galaxy"
         self.calls.append(what)
         if what == self.fails:
-            return _command.Completed(tuple(argv), 1, "", "no such index", False)
+            return command.Completed(tuple(argv), 1, "", "no such index", False)
         if what == "pip":
             Path(argv[argv.index("--dest") + 1], "ansible_core-2.19.14-py3-none-any.whl").write_bytes(b"wheel")
         else:
@@ -35,7 +36,7 @@ class Programs:
             assert not list(Path(source).rglob("tests"))
             with tarfile.open(Path(argv[argv.index("--output-path") + 1], "ascend-fleet-0.1.0.tar.gz"), "w:gz") as tar:
                 tar.add(source, arcname=".")
-        return _command.Completed(tuple(argv), 0, "", "", False)
+        return command.Completed(tuple(argv), 0, "", "", False)
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def request_(tmp_path: Path) -> Request:
 
 def test_everything_is_there_and_listed_with_its_hash(request_: Request) -> None:
     programs = Programs()
-    outcome = _bundle.ensure(request_, check=False, run=programs)
+    outcome = bundle.ensure(request_, check=False, run=programs)
     root = Path(request_.path)
     listed = dict(reversed(line.split("  ")) for line in (root / "SHA256SUMS").read_text().splitlines())
     on_disk = {str(p.relative_to(root)) for p in root.rglob("*") if p.is_file() and ".work" not in p.parts}
@@ -76,16 +77,16 @@ def test_everything_is_there_and_listed_with_its_hash(request_: Request) -> None
 
 def test_the_second_run_changes_nothing_and_downloads_nothing(request_: Request) -> None:
     programs = Programs()
-    assert _bundle.ensure(request_, check=True, run=programs).changed
+    assert bundle.ensure(request_, check=True, run=programs).changed
     assert programs.calls == []
-    _bundle.ensure(request_, check=False, run=programs)
+    bundle.ensure(request_, check=False, run=programs)
     before = (Path(request_.path) / "SHA256SUMS").stat().st_mtime_ns
-    assert not _bundle.ensure(request_, check=False, run=programs).changed
-    assert not _bundle.ensure(request_, check=True, run=programs).changed
+    assert not bundle.ensure(request_, check=False, run=programs).changed
+    assert not bundle.ensure(request_, check=True, run=programs).changed
     assert programs.calls.count("pip") == 1
     assert (Path(request_.path) / "SHA256SUMS").stat().st_mtime_ns == before
     (Path(request_.collection) / "plugins/modules/x.py").write_text("new")
-    assert _bundle.ensure(request_, check=False, run=programs).changed
+    assert bundle.ensure(request_, check=False, run=programs).changed
 
 
 @pytest.mark.parametrize(("fails", "words"), [("pip", "bundle_python=false"), ("galaxy", "cannot be built")])
@@ -93,17 +94,17 @@ def test_a_failure_says_what_to_do_and_the_next_run_completes(request_: Request,
     programs = Programs()
     programs.fails = fails
     with pytest.raises(BundleError, match=words):
-        _bundle.ensure(request_, check=False, run=programs)
+        bundle.ensure(request_, check=False, run=programs)
     assert not (Path(request_.path) / "SHA256SUMS").exists()
     programs.fails = ""
-    assert _bundle.ensure(request_, check=False, run=programs).changed
+    assert bundle.ensure(request_, check=False, run=programs).changed
 
 
 def test_an_installed_collection_is_packed_as_it_is(request_: Request) -> None:
     info = {"collection_info": {"namespace": "ascend", "name": "fleet", "version": "9.9.9"}}
     (Path(request_.collection) / "MANIFEST.json").write_text(json.dumps(info))
     programs = Programs()
-    _bundle.ensure(request_, check=False, run=programs)
+    bundle.ensure(request_, check=False, run=programs)
     assert programs.calls == ["pip"]
     with tarfile.open(Path(request_.path) / "collections" / "ascend-fleet-9.9.9.tar.gz") as tar:
         assert {"MANIFEST.json", "plugins/modules/x.py"} <= set(tar.getnames())

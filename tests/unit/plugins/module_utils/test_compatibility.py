@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.ascend.fleet.plugins.module_utils import _compatibility
-from ansible_collections.ascend.fleet.plugins.module_utils._version_info import parse_version_info
+from ansible_collections.ascend.fleet.plugins.module_utils._npu.version_files import parse_version_info
+from ansible_collections.ascend.fleet.plugins.module_utils._release import compatibility
 
 TABLE = yaml.safe_load((Path(__file__).resolve().parents[4] / "plugins/plugin_utils/compatibility.yml").read_text())
 
@@ -44,7 +44,7 @@ TABLE = yaml.safe_load((Path(__file__).resolve().parents[4] / "plugins/plugin_ut
     ],
 )
 def test_driver_level(cann: str, driver: str, level: str) -> None:
-    assert _compatibility.driver_level(TABLE, cann, driver) == level
+    assert compatibility.driver_level(TABLE, cann, driver) == level
 
 
 @pytest.mark.parametrize(
@@ -65,20 +65,20 @@ def test_driver_level(cann: str, driver: str, level: str) -> None:
     ],
 )
 def test_cann_for(version: str, cann: str) -> None:
-    assert _compatibility.cann_for(TABLE, version) == cann
+    assert compatibility.cann_for(TABLE, version) == cann
 
 
 def test_drivers_in_words() -> None:
-    assert _compatibility.drivers_for(TABLE, "8.5.0") == ["25.5.0", "25.5.x", "25.3.x", "25.2.x", "25.0.x"]
-    assert _compatibility.drivers_for(TABLE, "9.1.0") == ["25.2.x to 26.x"]
-    assert _compatibility.drivers_for(TABLE, "1.0") == []
+    assert compatibility.drivers_for(TABLE, "8.5.0") == ["25.5.0", "25.5.x", "25.3.x", "25.2.x", "25.0.x"]
+    assert compatibility.drivers_for(TABLE, "9.1.0") == ["25.2.x to 26.x"]
+    assert compatibility.drivers_for(TABLE, "1.0") == []
 
 
 def test_no_driver_has_two_levels_by_mistake() -> None:
     for row in TABLE["cann_driver"]:
         for entry in row["incompatible"]:
             good = [*row["paired"], *row["compatible"]]
-            assert not any(_compatibility.in_entry(str(g.get("series") or g.get("from")), entry) for g in good)
+            assert not any(compatibility.in_entry(str(g.get("series") or g.get("from")), entry) for g in good)
 
 
 def test_every_row_says_where_it_is_from_and_when_that_was_read() -> None:
@@ -114,7 +114,7 @@ def test_advice(driver: Any, firmware: Any, cann: list[str], pairs: list[str]) -
         "firmware": info(firmware) if firmware else None,
         "cann": [info("ascend-toolkit-install-info-" + c) for c in cann],
     }
-    assert [a["pair"] for a in _compatibility.advice(versions)] == pairs
+    assert [a["pair"] for a in compatibility.advice(versions)] == pairs
 
 
 def test_advice_names_both_and_what_is_listed() -> None:
@@ -122,7 +122,7 @@ def test_advice_names_both_and_what_is_listed() -> None:
         "driver": {"version": "21.0.2", "innerversion": "V100R001C09B100", "compatible_version": ["V100R001C08"]},
         "cann": [info("ascend-toolkit-install-info-8.5.0-aarch64")],
     }
-    (found,) = _compatibility.advice(versions)
+    (found,) = compatibility.advice(versions)
     assert "V100R001C09" in found["found"]
     assert "CANN 8.5.0 (V100R001C25)" in found["found"]
     assert found["needed"] == "a driver of V100R001C15, V100R001C18, V100R001C19, V100R001C20, V100R001C21, V100R001C23"
@@ -133,4 +133,4 @@ def test_advice_names_both_and_what_is_listed() -> None:
     [("V100R001C15SPC012B220", "V100R001C15"), ("v100r001c15", "V100R001C15"), ("25.2.0", None), (None, None)],
 )
 def test_inner_series(text: Any, series: Any) -> None:
-    assert _compatibility.inner_series(text) == series
+    assert compatibility.inner_series(text) == series

@@ -9,8 +9,8 @@ import json
 from typing import Any
 
 import pytest
-from ansible_collections.ascend.fleet.plugins.module_utils import _docker
-from ansible_collections.ascend.fleet.plugins.module_utils._command import Completed
+from ansible_collections.ascend.fleet.plugins.module_utils._base.command import Completed
+from ansible_collections.ascend.fleet.plugins.module_utils._host import docker as _docker
 
 # docker 20.10.24, Debian 12, shortened to the keys that are read and a few others
 INFO_20_10 = {

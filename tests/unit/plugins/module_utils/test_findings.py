@@ -12,7 +12,8 @@ from typing import Any, Callable
 
 import pytest
 import yaml
-from ansible_collections.ascend.fleet.plugins.module_utils import _findings, _node
+from ansible_collections.ascend.fleet.plugins.module_utils._node import collect
+from ansible_collections.ascend.fleet.plugins.module_utils._preflight import findings
 
 ROOT = Path(__file__).resolve().parents[4]
 TABLE = yaml.safe_load((ROOT / "plugins/plugin_utils/compatibility.yml").read_text(encoding="utf-8"))
@@ -39,7 +40,7 @@ RELEASE: dict[str, Any] = {
         "options": {"tensor-parallel-size": 4, "data-parallel-size": 1},
     },
 }
-NEED = {"/var/lib/ascend-fleet": 80 * _findings.GIB, "docker": 40 * _findings.GIB}
+NEED = {"/var/lib/ascend-fleet": 80 * findings.GIB, "docker": 40 * findings.GIB}
 
 
 def healthy(generation: str = "a2") -> Node:
@@ -100,12 +101,12 @@ def healthy(generation: str = "a2") -> Node:
         "exists": True,
         "mount": "/",
         "filesystem": "xfs",
-        "total_bytes": 900 * _findings.GIB,
-        "free_bytes": 500 * _findings.GIB,
+        "total_bytes": 900 * findings.GIB,
+        "free_bytes": 500 * findings.GIB,
         "occupied_bytes": 0,
         "read_only": False,
     }
-    docker = _node.empty_docker()
+    docker = collect.empty_docker()
     docker.update(
         installed=True,
         running=True,
@@ -115,11 +116,11 @@ def healthy(generation: str = "a2") -> Node:
         storage_driver="overlay2",
         root_dir="/var/lib/docker",
         root_mount="/",
-        root_free_bytes=500 * _findings.GIB,
-        root_total_bytes=900 * _findings.GIB,
+        root_free_bytes=500 * findings.GIB,
+        root_total_bytes=900 * findings.GIB,
         architecture="aarch64",
     )
-    smi = _node.empty_npu_smi()["npu_smi"]
+    smi = collect.empty_npu_smi()["npu_smi"]
     smi.update(
         path="/usr/local/sbin/npu-smi",
         exit_status=0,
@@ -134,7 +135,7 @@ def healthy(generation: str = "a2") -> Node:
         "effective_uid": 0,
         "clock": 1790000000,
         "npu_smi": smi,
-        "devices": _node.join_devices(rows, boards=boards, device_nodes=nodes, pci=pci),
+        "devices": collect.join_devices(rows, boards=boards, device_nodes=nodes, pci=pci),
         "processes": [],
         "device_nodes": nodes,
         "pci": pci,
@@ -144,7 +145,7 @@ def healthy(generation: str = "a2") -> Node:
             "cann": [],
             "install_info": {},
         },
-        "mounts": dict(_node._hardware.MOUNT_SOURCES),
+        "mounts": dict(collect.hardware.MOUNT_SOURCES),
         "docker": docker,
         "disk": [disk],
         "ports": [],
@@ -156,8 +157,8 @@ def healthy(generation: str = "a2") -> Node:
         },
         "systemd": {"state": "running", "units": [], "error": None},
         "memory": {
-            "total_bytes": 1000 * _findings.GIB,
-            "available_bytes": 900 * _findings.GIB,
+            "total_bytes": 1000 * findings.GIB,
+            "available_bytes": 900 * findings.GIB,
             "swap_total_bytes": 0,
             "swap_free_bytes": 0,
         },
@@ -175,7 +176,7 @@ def healthy(generation: str = "a2") -> Node:
         },
         "users": {"HwHiAiUser": {"uid": 1000, "gid": 1000, "group": "HwHiAiUser"}},
         "programs": {"git": "/usr/bin/git", "git-lfs": "/usr/bin/git-lfs", "docker": "/usr/bin/docker"},
-        "gathered": sorted(_node.SUBSETS),
+        "gathered": sorted(collect.SUBSETS),
         "problems": [],
     }
 
@@ -184,7 +185,7 @@ def check(node: Node, **options: Any) -> list[dict[str, Any]]:
     settings: dict[str, Any] = {"generation": "a2", "required_bytes": NEED, "table": TABLE}
     release = options.pop("release", RELEASE)
     settings.update(options)
-    return _findings.findings(node, release, **settings)
+    return findings.findings(node, release, **settings)
 
 
 def ids(found: list[dict[str, Any]]) -> list[str]:
@@ -295,13 +296,13 @@ PROVOKED: list[tuple[str, Callable[[Node], None], str, set[str]]] = [
     ("SYS-005", put("systemd state", "offline"), "offline", set()),
     ("SYS-006", put("systemd state", "starting"), "starting", set()),
     ("SYS-007", put("systemd units", [{"name": "vllm-qwen3.5@0.service", "active": "failed"}]), "qwen3.5@0", set()),
-    ("SYS-008", put("memory total_bytes", 32 * _findings.GIB), "32 GiB", set()),
+    ("SYS-008", put("memory total_bytes", 32 * findings.GIB), "32 GiB", set()),
     ("SYS-009", put("clock", 12), "2025", set()),
     ("SYS-010", put("tuning reboot_required", True), "reboot-required", set()),
     ("SYS-011", put(SYSCTL + "kernel.numa_balancing", 1), "= 1", set()),
     (
         "SYS-012",
-        both(put(SYSCTL + "vm.swappiness", 100), put("memory swap_total_bytes", 8 * _findings.GIB)),
+        both(put(SYSCTL + "vm.swappiness", 100), put("memory swap_total_bytes", 8 * findings.GIB)),
         "= 100",
         set(),
     ),
@@ -440,10 +441,10 @@ PROVOKED: list[tuple[str, Callable[[Node], None], str, set[str]]] = [
     ("NPU-016", put("npu_smi process_table", False), "no process table", set()),
     ("NPU-017", put("devices 0 name", "910B1"), "910B1", set()),
     ("NPU-018", put("devices 0 temperature_celsius", 97), "davinci0", set()),
-    ("DKR-001", put("docker", _node.empty_docker()), "docker", set()),
+    ("DKR-001", put("docker", collect.empty_docker()), "docker", set()),
     (
         "DKR-002",
-        put("docker", dict(_node.empty_docker(), installed=True, error="Cannot connect to the Docker daemon")),
+        put("docker", dict(collect.empty_docker(), installed=True, error="Cannot connect to the Docker daemon")),
         "Cannot connect",
         set(),
     ),
@@ -462,18 +463,18 @@ PROVOKED: list[tuple[str, Callable[[Node], None], str, set[str]]] = [
         "OOM",
         set(),
     ),
-    ("DSK-001", put("disk 0 free_bytes", 60 * _findings.GIB), "60 GiB free at /var/lib/ascend-fleet", set()),
-    ("DSK-002", put("docker root_free_bytes", 30 * _findings.GIB), "30 GiB free in docker's folder", {"DSK-004"}),
+    ("DSK-001", put("disk 0 free_bytes", 60 * findings.GIB), "60 GiB free at /var/lib/ascend-fleet", set()),
+    ("DSK-002", put("docker root_free_bytes", 30 * findings.GIB), "30 GiB free in docker's folder", {"DSK-004"}),
     (
         "DSK-003",
         both(
-            put("disk 0 free_bytes", 100 * _findings.GIB),
-            put("docker root_free_bytes", 100 * _findings.GIB),
+            put("disk 0 free_bytes", 100 * findings.GIB),
+            put("docker root_free_bytes", 100 * findings.GIB),
         ),
         "100 GiB free at /",
         set(),
     ),
-    ("DSK-004", put("docker root_free_bytes", 41 * _findings.GIB), "5 %", {"DSK-003"}),
+    ("DSK-004", put("docker root_free_bytes", 41 * findings.GIB), "5 %", {"DSK-003"}),
     ("DSK-005", put("disk 0 filesystem", "nfs4"), "nfs4", set()),
     ("DSK-006", put("disk 0 free_bytes", None), "/var/lib/ascend-fleet", set()),
     ("DSK-007", put("disk 0 read_only", True), "read-only", set()),
@@ -530,7 +531,7 @@ def test_a_check_of_the_release_speaks(identity: str, change: dict[str, Any], wo
 
 
 def test_every_check_is_provoked() -> None:
-    assert {p[0] for p in PROVOKED} | {c[0] for c in RELEASE_CHECKS} == set(_findings.CATALOGUE)
+    assert {p[0] for p in PROVOKED} | {c[0] for c in RELEASE_CHECKS} == set(findings.CATALOGUE)
 
 
 # -- what must stay silent ------------------------------------------------------------------------------------------
@@ -560,9 +561,9 @@ SILENT: list[tuple[str, Callable[[Node], None]]] = [
     ("a degraded systemd", put("systemd state", "degraded")),
     ("podman absent, old docker-ce", put("docker server_version", "20.10.24+dfsg1")),
     ("artifacts that are there already", both(
-        put("disk 0 free_bytes", 46 * _findings.GIB), put("disk 0 occupied_bytes", 79 * _findings.GIB))),
+        put("disk 0 free_bytes", 46 * findings.GIB), put("disk 0 occupied_bytes", 79 * findings.GIB))),
     ("an image that is loaded already", both(
-        put("docker root_free_bytes", 50 * _findings.GIB), put("disk 0 free_bytes", 90 * _findings.GIB),
+        put("docker root_free_bytes", 50 * findings.GIB), put("disk 0 free_bytes", 90 * findings.GIB),
         put("docker images", [{"id": "sha256:" + "1" * 64, "tags": ["vllm-ascend:r-a2"]}]))),
     ("a driver that the firmware lists", both(
         put("versions firmware compatible_version_drv", [["24.1.rc3", "24.1.rc3."], ["25.2.0", "25.2.0."]]),
@@ -613,13 +614,13 @@ def test_all_problems_at_once() -> None:
     node = healthy()
     for change in (lose_node(3), put("devices 2 health", "Alarm"), put("versions driver version", "24.1.0")):
         change(node)
-    node["docker"] = _node.empty_docker()
+    node["docker"] = collect.empty_docker()
     assert {"DEV-005", "NPU-007", "DRV-003", "DKR-001"} <= set(ids(check(node)))
 
 
 def test_what_was_not_gathered_is_not_checked() -> None:
     node = healthy()
-    node.update(gathered=["npu"], docker=_node.empty_docker(), versions=_node.empty_versions(), disk=[], mounts={})
+    node.update(gathered=["npu"], docker=collect.empty_docker(), versions=collect.empty_versions(), disk=[], mounts={})
     node["systemd"] = {"state": None, "units": [], "error": None}
     assert check(node) == []
 
@@ -644,24 +645,24 @@ def test_without_any_generation_nothing_is_counted() -> None:
     [("a2", None, [8010, 8011]), ("a3", None, [8010, 8011, 8012, 8013]), ("a2", 1, [8010]), (None, None, [8010])],
 )
 def test_the_ports_follow_from_the_release(generation: Any, replicas: Any, expected: list[int]) -> None:
-    assert _findings.service_ports(RELEASE, generation, replicas) == expected
+    assert findings.service_ports(RELEASE, generation, replicas) == expected
 
 
 def test_a_broken_host_gives_findings_not_a_traceback() -> None:
-    node = _node.identity(_node.Host(root="/nonexistent"))
-    smi = dict(_node.empty_npu_smi()["npu_smi"], error="x", error_kind="missing")
+    node = collect.identity(collect.Host(root="/nonexistent"))
+    smi = dict(collect.empty_npu_smi()["npu_smi"], error="x", error_kind="missing")
     node.update(
         npu_smi=smi,
         devices=[],
         processes=[],
         device_nodes=[],
         pci=[],
-        versions=_node.empty_versions(),
-        docker=_node.empty_docker(),
+        versions=collect.empty_versions(),
+        docker=collect.empty_docker(),
         disk=[],
         ports=[],
         problems=[],
-        gathered=sorted(_node.SUBSETS),
+        gathered=sorted(collect.SUBSETS),
     )
     assert {"NPU-001", "DRV-001", "DKR-001", "DEV-001"} <= set(ids(check(node)))
 
@@ -671,11 +672,11 @@ def test_a_broken_host_gives_findings_not_a_traceback() -> None:
     [([0, 1, 2, 3], "0-3"), ([5], "5"), ([7, 0, 1], "0-1,7"), ([], ""), ([3, 3, 4], "3-4")],
 )
 def test_numbers_are_put_together(values: list[int], words: str) -> None:
-    assert _findings.numbers(values) == words
+    assert findings.numbers(values) == words
 
 
 def test_the_catalogue_is_well_formed() -> None:
-    entries = _findings.catalogue()
+    entries = findings.catalogue()
     assert len(entries) >= 40
     for entry in entries:
         assert re.match(r"^(SYS|DRV|CANN|DEV|NPU|DKR|DSK|NET)-\d{3}$", entry["id"])

@@ -5,14 +5,14 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.ascend.fleet.plugins.module_utils import _fleet
+from ansible_collections.ascend.fleet.plugins.module_utils._release import inventory
 
 ROLES = {"vllm_serve": ["vllm_serve_replicas", "vllm_serve_profile"], "npu_preflight": ["npu_preflight_ignore"]}
 GOOD = {"npu_generation": "a2", "fleet_release": "qwen3_5_27b_v0"}
 
 
 def check(groups, variables):
-    return _fleet.validate_fleet(groups, variables, generations=("a2", "a3"), role_variables=ROLES)
+    return inventory.validate_fleet(groups, variables, generations=("a2", "a3"), role_variables=ROLES)
 
 
 def groups(**members):
@@ -64,7 +64,7 @@ def test_an_inventory_without_npu_hosts_is_one_mistake(found):
 )
 def test_each_mistake_is_named(members, change, words):
     own = {k: v for k, v in dict(GOOD, **change).items() if v is not None}
-    text = _fleet.report(check(groups(**members), {"h1": own}))
+    text = inventory.report(check(groups(**members), {"h1": own}))
     assert words in text
     assert text.startswith("1. h1: found")
     assert "Fix: " in text
@@ -81,11 +81,11 @@ def test_all_mistakes_are_listed_and_hosts_are_grouped():
     own = {"npu_generation": "a2", "vllm_serve_replica": 1}
     mistakes = check(groups(atlas_a2=["h1", "h2"]), {"h1": own, "h2": own})
     assert [m.hosts for m in mistakes] == [("h1", "h2"), ("h1", "h2")]
-    assert _fleet.report(mistakes, {"r9": "no such release"}).count("\n") == 2
+    assert inventory.report(mistakes, {"r9": "no such release"}).count("\n") == 2
 
 
 def test_removed_variables_say_what_to_do(monkeypatch):
-    monkeypatch.setitem(_fleet.REMOVED_VARIABLES, "vllm_serve_old", "use vllm_serve_new")
+    monkeypatch.setitem(inventory.REMOVED_VARIABLES, "vllm_serve_old", "use vllm_serve_new")
     (mistake,) = check(groups(atlas_a2=["h1"]), {"h1": dict(GOOD, vllm_serve_old=1)})
     assert mistake.fix == "use vllm_serve_new"
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.ascend.fleet.plugins.module_utils import _hccn
-from ansible_collections.ascend.fleet.plugins.module_utils._hccn import HccnError
+from ansible_collections.ascend.fleet.plugins.module_utils._npu import hccn
+from ansible_collections.ascend.fleet.plugins.module_utils._npu.hccn import HccnError
 
 FILES = Path(__file__).resolve().parents[2] / "fixtures" / "npu_smi" / "files"
 REFUSED = "hccn tool is busy, please try again."
@@ -24,14 +24,14 @@ def text_of(name: str) -> str:
     ("name", "status"), [("hccn-doc-link", "UP"), ("hccn-link-down", "DOWN"), ("a5-hccn-link-down", "DOWN")]
 )
 def test_link(name: str, status: str) -> None:
-    assert _hccn.parse_link(text_of(name)) == status
+    assert hccn.parse_link(text_of(name)) == status
 
 
 @pytest.mark.parametrize(
     ("name", "health"), [("hccn-doc-net-health", "Init"), ("hccn-net-health-socket-failed", "Socket failed")]
 )
 def test_net_health(name: str, health: str) -> None:
-    assert _hccn.parse_net_health(text_of(name)) == health
+    assert hccn.parse_net_health(text_of(name)) == health
 
 
 @pytest.mark.parametrize(
@@ -54,23 +54,23 @@ def test_net_health(name: str, health: str) -> None:
 )
 def test_ip(name: str, wanted: dict[str, Any]) -> None:
     empty = dict.fromkeys(("address", "netmask", "mac", "gateway", "interface"))
-    assert _hccn.parse_ip(text_of(name)) == {**empty, **wanted}
+    assert hccn.parse_ip(text_of(name)) == {**empty, **wanted}
 
 
 def test_tls() -> None:
-    assert _hccn.parse_tls(text_of("hccn-doc-tls")) == {
+    assert hccn.parse_tls(text_of("hccn-doc-tls")) == {
         "device_id": 0,
         "enabled": False,
         "preconfigured": True,
         "alarm_days": 60,
         "certificates": [],
     }
-    assert _hccn.parse_tls("dev_id:7, tls switch[1](0:disable, 1:enable)")["enabled"] is True
-    assert _hccn.parse_tls("tls switch[0]")["device_id"] is None
+    assert hccn.parse_tls("dev_id:7, tls switch[1](0:disable, 1:enable)")["enabled"] is True
+    assert hccn.parse_tls("tls switch[0]")["device_id"] is None
 
 
 def test_tls_with_certificates() -> None:
-    found = _hccn.parse_tls(text_of("a5-hccn-tls"))
+    found = hccn.parse_tls(text_of("a5-hccn-tls"))
     assert (found["enabled"], found["preconfigured"], found["alarm_days"]) == (False, False, 60)
     certificates = found["certificates"]
     assert [c["name"] for c in certificates] == ["pub cert", "ca1 cert", "ca2 cert", "crl"]
@@ -88,7 +88,7 @@ def test_tls_with_certificates() -> None:
 
 def test_tls_switch_of_another_value_is_no_guess() -> None:
     with pytest.raises(HccnError, match=r"switch\[2\]"):
-        _hccn.parse_tls("dev_id:0, tls switch[2](0:disable, 1:enable)")
+        hccn.parse_tls("dev_id:0, tls switch[2](0:disable, 1:enable)")
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_tls_switch_of_another_value_is_no_guess() -> None:
     ],
 )
 def test_link_stat(name: str, up: int, down: Any, now: Any, changes: list[tuple[str, str]]) -> None:
-    assert _hccn.parse_link_stat(text_of(name)) == {
+    assert hccn.parse_link_stat(text_of(name)) == {
         "link_up_count": up,
         "link_down_count": down,
         "current_time": now,
@@ -140,14 +140,14 @@ def test_link_stat(name: str, up: int, down: Any, now: Any, changes: list[tuple[
 
 
 def test_stat() -> None:
-    assert _hccn.parse_stat(text_of("hccn-stat-short")) == {"roce_rx_err_pkt_num": 0, "roce_tx_err_pkt_num": 0}
-    counters = _hccn.parse_stat(text_of("hccn-doc-stat"))
+    assert hccn.parse_stat(text_of("hccn-stat-short")) == {"roce_rx_err_pkt_num": 0, "roce_tx_err_pkt_num": 0}
+    counters = hccn.parse_stat(text_of("hccn-doc-stat"))
     assert len(counters) == 8
     assert counters["nic_rx_all_oct_num"] == 482237805
 
 
 def test_ping() -> None:
-    assert _hccn.parse_ping(text_of("hccn-ping")) == {
+    assert hccn.parse_ping(text_of("hccn-ping")) == {
         "device_id": 3,
         "address": "29.1.137.205",
         "transmitted": 3,
@@ -157,29 +157,29 @@ def test_ping() -> None:
 
 
 def test_values() -> None:
-    assert _hccn.parse_values(text_of("hccn-fec")) == {"values": {"fec mode": "no FEC mode"}, "warnings": []}
-    assert _hccn.parse_values(text_of("a5-hccn-version"))["values"] == {
+    assert hccn.parse_values(text_of("hccn-fec")) == {"values": {"fec mode": "no FEC mode"}, "warnings": []}
+    assert hccn.parse_values(text_of("a5-hccn-version"))["values"] == {
         "Network Driver Version": "25.7.rc1",
         "Network Firmware Version": "B0202_1053",
     }
-    found = _hccn.parse_values(text_of("hccn-optical-not-present-with-values"))
+    found = hccn.parse_values(text_of("hccn-optical-not-present-with-values"))
     assert found["warnings"] == []
     assert len(found["values"]) == 43
     assert found["values"]["present"] == "not present"
     assert found["values"]["Rx Power1"] == "0.0054 mW"
-    elided = _hccn.parse_values(text_of("hccn-doc-optical"))
+    elided = hccn.parse_values(text_of("hccn-doc-optical"))
     assert len(elided["values"]) == 16
     assert elided["warnings"] == ["unreadable line: ...", "unreadable line: ..."]
 
 
 def test_value_that_is_printed_twice_is_told() -> None:
-    found = _hccn.parse_values("link status: UP\nlink status: DOWN\n")
+    found = hccn.parse_values("link status: UP\nlink status: DOWN\n")
     assert found["values"] == {"link status": "UP"}
     assert found["warnings"] == ["a key for the second time: link status: DOWN"]
 
 
 def test_tables() -> None:
-    ports, interfaces, endpoints = _hccn.parse_tables(text_of("a5-hccn-dev-info"))
+    ports, interfaces, endpoints = hccn.parse_tables(text_of("a5-hccn-dev-info"))
     assert [(p["Port ID"], p["Link Status"], p["Speed Ability(Gbps)"]) for p in ports] == [
         ("4", "UP", "400"),
         ("5", "UP", "400"),
@@ -193,7 +193,7 @@ def test_tables() -> None:
         ("ipourma0", "::10:0:dfdf:20"),
     ]
     assert [(e["Name"], e["EID Index"]) for e in endpoints] == [("udma1", str(n)) for n in range(4)]
-    (speeds,) = _hccn.parse_tables(text_of("a5-hccn-speed"))
+    (speeds,) = hccn.parse_tables(text_of("a5-hccn-speed"))
     assert speeds == [
         {"NPU": "0", "UDie": "0", "Port": "4", "Speed": "400 G", "Cap": "X4", "Width": "X4", "Status": "normal"}
     ]
@@ -203,12 +203,12 @@ def test_tables() -> None:
 def test_damaged_row_is_an_error(row: str) -> None:
     lines = text_of("a5-hccn-speed").splitlines()
     with pytest.raises(HccnError) as caught:
-        _hccn.parse_tables("\n".join([*lines[:3], row, *lines[4:]]))
+        hccn.parse_tables("\n".join([*lines[:3], row, *lines[4:]]))
     assert row in str(caught.value)
 
 
 def test_conf() -> None:
-    devices = _hccn.parse_conf(text_of("hccn-conf-elided"))
+    devices = hccn.parse_conf(text_of("hccn-conf-elided"))
     assert sorted(devices) == [0, 7]
     assert devices[7] == {
         "address": "29.1.170.143",
@@ -222,14 +222,14 @@ def test_conf() -> None:
 @pytest.mark.parametrize(
     "parser",
     [
-        _hccn.parse_link,
-        _hccn.parse_net_health,
-        _hccn.parse_ip,
-        _hccn.parse_tls,
-        _hccn.parse_link_stat,
-        _hccn.parse_stat,
-        _hccn.parse_ping,
-        _hccn.parse_values,
+        hccn.parse_link,
+        hccn.parse_net_health,
+        hccn.parse_ip,
+        hccn.parse_tls,
+        hccn.parse_link_stat,
+        hccn.parse_stat,
+        hccn.parse_ping,
+        hccn.parse_values,
     ],
 )
 @pytest.mark.parametrize("text", ["", REFUSED, "Cmd execute failed!"])
@@ -241,4 +241,4 @@ def test_complaints_are_errors_with_the_tools_words(parser: Any, text: str) -> N
 
 def test_another_answer_is_no_link_status() -> None:
     with pytest.raises(HccnError, match="net health status: Init"):
-        _hccn.parse_link(text_of("hccn-doc-net-health"))
+        hccn.parse_link(text_of("hccn-doc-net-health"))

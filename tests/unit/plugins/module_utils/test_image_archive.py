@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, Sequence
 
 import pytest
-from ansible_collections.ascend.fleet.plugins.module_utils import _image_archive
-from ansible_collections.ascend.fleet.plugins.module_utils._image_archive import ArchivedImage, ArchiveError
+from ansible_collections.ascend.fleet.plugins.module_utils._images import archive as _image_archive
+from ansible_collections.ascend.fleet.plugins.module_utils._images.archive import ArchivedImage, ArchiveError
 
 TAG = "vllm-ascend:qwen3_5-v0-a2"
 

@@ -15,9 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.ascend.fleet.plugins.module_utils import _command, _lfs, _lfs_repository
-from ansible_collections.ascend.fleet.plugins.module_utils._lfs import ArtifactError
-from ansible_collections.ascend.fleet.plugins.module_utils._lfs_repository import Outcome, Repository, Request
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import lfs
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import repository as _lfs_repository
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.lfs import ArtifactError
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.repository import (
+    Outcome,
+    Repository,
+    Request,
+)
+from ansible_collections.ascend.fleet.plugins.module_utils._base import command
 
 pytestmark = pytest.mark.skipif(
     shutil.which("git-lfs") is None or shutil.which("git") is None, reason="git and git-lfs are needed"
@@ -129,7 +135,7 @@ def test_second_run_runs_no_command_and_reads_no_file(
     dest = tmp_path / "dest"
     first = ensure(origin, dest, layout="model")
     shutil.rmtree(origin)
-    monkeypatch.setattr(_command, "run", no_commands)
+    monkeypatch.setattr(command, "run", no_commands)
     monkeypatch.setattr(_lfs_repository, "_sha256", no_commands)
     second = ensure(origin, dest, layout="model")
     assert not second.changed
@@ -315,15 +321,15 @@ def test_the_token_is_in_no_argument_and_in_no_environment(
     seen: list[str] = []
     helpers: list[str] = []
 
-    def run(argv: list[str], **options: Any) -> _command.Completed:
+    def run(argv: list[str], **options: Any) -> command.Completed:
         seen.append(" ".join(argv) + repr(options.get("env")))
         for argument in argv:
             if argument.startswith("credential.https://host.example.helper=/"):
                 helper = argument.partition("=")[2]
                 helpers.append(subprocess.run([helper, "get"], stdout=subprocess.PIPE, check=True, text=True).stdout)
-        return _command.Completed(tuple(argv), 128, "", "fatal: couldn't find remote ref x", False)
+        return command.Completed(tuple(argv), 128, "", "fatal: couldn't find remote ref x", False)
 
-    monkeypatch.setattr(_command, "run", run)
+    monkeypatch.setattr(command, "run", run)
     with pytest.raises(ArtifactError):
         ensure(origin, tmp_path / "dest", repository="https://host.example/x.git", token_file=str(token))
     assert helpers[0] == "username=oauth2\npassword=s3cret'\n"
@@ -406,8 +412,8 @@ def test_bytes_of_ordinary_files_stay_as_the_repository_has_them(origin: Path, t
 
 
 def test_request_key_ignores_the_order_of_names_and_the_host() -> None:
-    assert _lfs.request_key("m", "main", ["a", "b"], []) == _lfs.request_key("m", "main", ["b", "a"], [])
-    assert _lfs.request_key("m", "main", ["a"], []) != _lfs.request_key("m", "main", [], ["a"])
+    assert lfs.request_key("m", "main", ["a", "b"], []) == lfs.request_key("m", "main", ["b", "a"], [])
+    assert lfs.request_key("m", "main", ["a"], []) != lfs.request_key("m", "main", [], ["a"])
 
 
 def test_a_mirror_s_store_gives_the_same_and_the_origin_the_rest(origin: Path, tmp_path: Path) -> None:

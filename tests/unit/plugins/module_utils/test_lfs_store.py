@@ -21,9 +21,15 @@ from pathlib import Path
 from typing import Any, Iterator
 
 import pytest
-from ansible_collections.ascend.fleet.plugins.module_utils import _lfs, _lfs_repository, _lfs_store, _swarm, _torrent
-from ansible_collections.ascend.fleet.plugins.module_utils._lfs import ArtifactError, Manifest, Wanted
-from ansible_collections.ascend.fleet.plugins.module_utils._lfs_repository import Outcome, Repository, Request
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import lfs, stores, torrent
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import repository as _lfs_repository
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import swarm as _swarm
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.lfs import ArtifactError, Manifest, Wanted
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.repository import (
+    Outcome,
+    Repository,
+    Request,
+)
 
 TESTS = Path(__file__).resolve().parents[3]
 # A checkout is made importable by conftest.py; where ansible-test runs, it lies below ansible_collections/.
@@ -32,7 +38,7 @@ COMMIT = "c" * 40
 REPOSITORY = "https://nowhere.invalid/A/b.git"
 LARGE = random.Random(1).randbytes(3_000_000)
 SMALL = {"config.json": b"{}", "sub/README.md": b"hello\n"}
-KEY = _lfs.request_key("b", "main", ["*"], [])
+KEY = lfs.request_key("b", "main", ["*"], [])
 
 
 def oid_of(content: bytes) -> str:
@@ -48,7 +54,7 @@ def make_store(folder: Path, files: dict[str, bytes], commit: str = COMMIT, key:
         target.write_bytes(content)
         wanted.append(Wanted(path, "", oid, len(content), path.endswith(".bin")))
     (folder / "manifests").mkdir(exist_ok=True)
-    text = _lfs.dump_manifest(Manifest("b", "main", commit, tuple(wanted)))
+    text = lfs.dump_manifest(Manifest("b", "main", commit, tuple(wanted)))
     (folder / "manifests" / (key + ".json")).write_text(text)
     return folder
 
@@ -169,7 +175,7 @@ def test_killed_at_ten_points_it_brings_every_byte_once(server: Server, tmp_path
     part = part_of(dest, LARGE)
     program = (
         "import sys; sys.path[:0] = %r; import conftest\n"
-        "from ansible_collections.ascend.fleet.plugins.module_utils._lfs_repository import Repository, Request\n"
+        "from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.repository import Repository, Request\n"
         "Repository(Request(repository=%r, revision='main', dest=%r, sources=(%r,), ask_origin=False)).ensure()\n"
         % (PATHS, REPOSITORY, str(dest), server.url)
     )
@@ -223,9 +229,7 @@ def test_a_flipped_bit_is_found_and_only_that_object_comes_again(server: Server,
     outcome = ensure(dest, server.url)
     assert (dest / "other.bin").read_bytes() == LARGE[:500_000]
     assert outcome.downloaded_bytes == 500_000
-    assert [p for p, _o, _n in server.sent if "/objects/" in p] == [
-        "/" + _lfs_store.object_path(oid_of(LARGE[:500_000]))
-    ]
+    assert [p for p, _o, _n in server.sent if "/objects/" in p] == ["/" + stores.object_path(oid_of(LARGE[:500_000]))]
 
 
 def test_a_connection_that_always_breaks_is_followed_as_long_as_it_brings_something(
@@ -246,10 +250,10 @@ def test_a_connection_that_always_breaks_is_followed_as_long_as_it_brings_someth
         (lambda server: (server.folder / "manifests" / (KEY + ".json")).write_text("{}"), "cannot be read"),
         (lambda server: (server.folder / "manifests" / (KEY + ".json")).unlink(), "it answers 404 for manifests"),
         (
-            lambda server: (server.folder / _lfs_store.object_path(oid_of(LARGE))).write_bytes(LARGE[::-1]),
+            lambda server: (server.folder / stores.object_path(oid_of(LARGE))).write_bytes(LARGE[::-1]),
             "another content",
         ),
-        (lambda server: (server.folder / _lfs_store.object_path(oid_of(LARGE))).unlink(), "it answers 404 for objects"),
+        (lambda server: (server.folder / stores.object_path(oid_of(LARGE))).unlink(), "it answers 404 for objects"),
     ],
 )
 def test_the_next_source_goes_on_where_a_broken_one_stopped(
@@ -320,14 +324,14 @@ def test_a_disk_that_is_too_small_is_known_before_any_large_byte(
 def test_a_manifest_that_would_lead_astray_is_none(change: dict[str, Any]) -> None:
     entry = {"path": "a", "oid": "0" * 64, "size": 1, "lfs": True, **change}
     text = json.dumps({"version": 1, "repository": "b", "revision": "main", "commit": COMMIT, "files": [entry]})
-    assert _lfs.parse_manifest(text) is None
+    assert lfs.parse_manifest(text) is None
 
 
 def test_a_revision_that_moved_leaves_nothing_of_the_former(server: Server, tmp_path: Path) -> None:
     dest = tmp_path / "dest"
     kept, gone = b"kept" * 1000, b"gone" * 1000
     make_store(server.folder, {**SMALL, "large.bin": LARGE, "kept.bin": kept, "gone.bin": gone})
-    make_store(server.folder, {"kept.bin": kept}, key=_lfs.request_key("b", "main", ["kept.bin"], []))
+    make_store(server.folder, {"kept.bin": kept}, key=lfs.request_key("b", "main", ["kept.bin"], []))
     ensure(dest, server.url)
     ensure(dest, server.url, paths=("kept.bin",))
     make_store(server.folder, {**SMALL, "large.bin": LARGE[::-1]}, commit="d" * 40)
@@ -346,7 +350,7 @@ def test_what_a_store_holds_is_published_readable_and_once(server: Server, tmp_p
     finally:
         os.umask(before)
     assert outcome.changed
-    target = store / _lfs_store.object_path(oid_of(LARGE))
+    target = store / stores.object_path(oid_of(LARGE))
     assert target.samefile(tmp_path / "dest" / "large.bin")
     for path in [store, *store.rglob("*")]:
         mode = stat.S_IMODE(path.stat().st_mode)
@@ -363,7 +367,7 @@ def test_what_a_store_holds_is_published_readable_and_once(server: Server, tmp_p
 
 def test_a_damaged_folder_is_passed_over(tmp_path: Path) -> None:
     store = make_store(tmp_path / "store", {"large.bin": LARGE})
-    (store / _lfs_store.object_path(oid_of(LARGE))).write_bytes(LARGE[::-1])
+    (store / stores.object_path(oid_of(LARGE))).write_bytes(LARGE[::-1])
     with pytest.raises(ArtifactError, match="is damaged"):
         ensure(tmp_path / "dest", str(store))
     assert not (tmp_path / "dest" / "large.bin").exists()
@@ -436,16 +440,16 @@ SWARM = _swarm.Settings(trackers=("http://127.0.0.1:9/announce",))
 def test_a_store_that_shares_has_the_hashes_of_the_pieces_and_a_list_for_the_tracker(
     sharing: Server, server: Server, tmp_path: Path
 ) -> None:
-    store = _lfs_store.HttpStore(sharing.url)
+    store = stores.HttpStore(sharing.url)
     pieces = store.pieces(oid_of(LARGE), len(LARGE))
     (tmp_path / "large").write_bytes(LARGE)
-    assert pieces == _torrent.hash_pieces(str(tmp_path / "large"))
+    assert pieces == torrent.hash_pieces(str(tmp_path / "large"))
     assert store.pieces(oid_of(SMALL["config.json"]), 2) is None
     listed = (sharing.folder / "shared").read_text().split()
-    assert listed == [_torrent.info_hash(oid_of(LARGE), len(LARGE), pieces)]
-    assert _lfs_store.HttpStore(server.url).pieces(oid_of(LARGE), len(LARGE)) is None
+    assert listed == [torrent.info_hash(oid_of(LARGE), len(LARGE), pieces)]
+    assert stores.HttpStore(server.url).pieces(oid_of(LARGE), len(LARGE)) is None
     # A store that was filled before there was sharing gets what is missing, and the next run changes nothing.
-    (sharing.folder / _lfs_store.pieces_path(oid_of(LARGE))).unlink()
+    (sharing.folder / stores.pieces_path(oid_of(LARGE))).unlink()
     assert ensure(tmp_path / "mirror", server.url, store=str(sharing.folder), share=True).changed
     assert not ensure(tmp_path / "mirror", server.url, store=str(sharing.folder), share=True).changed
 
@@ -456,7 +460,7 @@ def test_what_others_give_does_not_come_from_the_mirror(sharing: Server, others:
     assert (tmp_path / "dest" / "large.bin").read_bytes() == LARGE
     assert (outcome.shared, outcome.source, outcome.notes) == (True, sharing.url, [])
     assert others.asked == others.seeded == [[oid_of(LARGE)]]
-    assert not any(_lfs_store.object_path(oid_of(LARGE)) in path for path, _o, _n in sharing.sent)
+    assert not any(stores.object_path(oid_of(LARGE)) in path for path, _o, _n in sharing.sent)
     ensure(tmp_path / "alone", sharing.url)
     assert len(others.asked) == 1, "without a tracker nothing is shared"
 
@@ -467,7 +471,7 @@ def test_what_is_there_as_a_whole_is_asked_of_nobody(sharing: Server, others: Ot
     ensure(tmp_path / "dest", sharing.url, swarm=SWARM)
     assert (tmp_path / "dest" / "large.bin").read_bytes() == LARGE
     assert others.asked == []
-    assert not any(_lfs_store.object_path(oid_of(LARGE)) in path for path, _o, _n in sharing.sent)
+    assert not any(stores.object_path(oid_of(LARGE)) in path for path, _o, _n in sharing.sent)
 
 
 def test_what_others_give_wrong_or_not_at_all_comes_from_the_mirror(
@@ -489,7 +493,7 @@ def leave_pieces(dest: Path, sharing: Server) -> int:
     work = dest / ".git" / "ascend-fleet" / "swarm" / "work"
     (work / "pieces").mkdir(parents=True)
     (work / "data").mkdir()
-    pieces = (sharing.folder / _lfs_store.pieces_path(oid_of(LARGE))).read_bytes()
+    pieces = (sharing.folder / stores.pieces_path(oid_of(LARGE))).read_bytes()
     (work / "pieces" / oid_of(LARGE)).write_bytes(pieces)
     step = 256 * 1024
     with (work / "data" / oid_of(LARGE)).open("wb") as handle:
@@ -508,7 +512,7 @@ def test_a_mirror_fills_the_holes_that_a_swarm_has_left(
     server.cut_after = 1_000_000
     outcome = ensure(tmp_path / "dest", server.url)
     assert (tmp_path / "dest" / "large.bin").read_bytes() == LARGE
-    sent = [(offset, sent) for path, offset, sent in server.sent if _lfs_store.object_path(oid_of(LARGE)) in path]
+    sent = [(offset, sent) for path, offset, sent in server.sent if stores.object_path(oid_of(LARGE)) in path]
     assert sum(length for _offset, length in sent) <= len(LARGE) - have + 2 * 256 * 1024, "a broken line costs a piece"
     assert sent[0] == (256 * 1024, 2 * 256 * 1024)
     assert outcome.resumed_bytes >= have
@@ -523,7 +527,7 @@ def test_a_mirror_that_dies_leaves_the_pieces_to_the_next(
     server.cut_after = 0
     ensure(tmp_path / "dest", server.url, sharing.url)
     assert (tmp_path / "dest" / "large.bin").read_bytes() == LARGE
-    sent = [sent for path, _offset, sent in sharing.sent if _lfs_store.object_path(oid_of(LARGE)) in path]
+    sent = [sent for path, _offset, sent in sharing.sent if stores.object_path(oid_of(LARGE)) in path]
     assert sum(sent) == len(LARGE) - have
 
 
@@ -543,15 +547,15 @@ def test_who_cannot_fill_holes_goes_on_from_the_beginning(
 def test_a_mirror_that_hesitates_over_the_pieces_is_asked_again_and_else_gives_all(
     sharing: Server, others: Others, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, asked = _lfs_store.HttpStore.pieces, []
+    real, asked = stores.HttpStore.pieces, []
 
-    def pieces(store: _lfs_store.HttpStore, oid: str, size: int) -> Any:
+    def pieces(store: stores.HttpStore, oid: str, size: int) -> Any:
         asked.append(oid)
         if len(asked) < failures:
-            raise _lfs_store.StoreUnreachable("it answers 503")
+            raise stores.StoreUnreachable("it answers 503")
         return real(store, oid, size)
 
-    monkeypatch.setattr(_lfs_store.HttpStore, "pieces", pieces)
+    monkeypatch.setattr(stores.HttpStore, "pieces", pieces)
     others.give = {oid_of(LARGE): LARGE}
     for failures, shared in ((2, True), (99, False)):
         asked.clear()

@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.ascend.fleet.plugins.module_utils._listings import parse_device_listing, parse_upgrade_tool
+from ansible_collections.ascend.fleet.plugins.module_utils._npu.listings import (
+    parse_device_listing,
+    parse_upgrade_tool,
+)
 
 FILES = Path(__file__).resolve().parents[2] / "fixtures" / "npu_smi" / "files"
 

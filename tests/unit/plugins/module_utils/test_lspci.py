@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.ascend.fleet.plugins.module_utils._lspci import parse_lspci
+from ansible_collections.ascend.fleet.plugins.module_utils._npu.lspci import parse_lspci
 
 FILES = Path(__file__).resolve().parents[2] / "fixtures" / "npu_smi" / "files"
 

@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import Any, Optional
 
 import pytest
-from ansible_collections.ascend.fleet.plugins.module_utils import _command, _findings, _node, _npu_smi
-from ansible_collections.ascend.fleet.plugins.module_utils._command import Completed
+from ansible_collections.ascend.fleet.plugins.module_utils._base import command as _command
+from ansible_collections.ascend.fleet.plugins.module_utils._base.command import Completed
+from ansible_collections.ascend.fleet.plugins.module_utils._node import collect
+from ansible_collections.ascend.fleet.plugins.module_utils._npu import smi as _npu_smi
+from ansible_collections.ascend.fleet.plugins.module_utils._preflight import findings
 
 FIXTURES = Path(__file__).resolve().parents[2] / "fixtures" / "npu_smi"
 A2 = (FIXTURES / "info/910b3-x8-25.2.0-1proc.txt").read_text(encoding="utf-8")
@@ -59,8 +62,8 @@ class Machine:
         status, out, err = self.answers[best]
         return Completed(tuple(argv), status, out, err, status is None)
 
-    def host(self) -> _node.Host:
-        return _node.Host(root=str(self.root), run=self.run, timeout=7)
+    def host(self) -> collect.Host:
+        return collect.Host(root=str(self.root), run=self.run, timeout=7)
 
 
 @pytest.fixture
@@ -144,7 +147,7 @@ def a2(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Machine:
             return os.stat_result(fields, {"st_rdev": os.makedev(236, 4)})
         return found
 
-    monkeypatch.setattr(_node.os, "stat", as_devices)
+    monkeypatch.setattr(collect.os, "stat", as_devices)
     return machine
 
 
@@ -191,7 +194,7 @@ def foreign(**changes: Any) -> dict[str, Any]:
 
 
 def test_an_a2_host(a2: Machine) -> None:
-    node = _node.collect(a2.host())
+    node = collect.collect(a2.host())
     assert node["problems"] == []
     assert node["npu_smi"]["error"] is None
     assert (node["npu_smi"]["driver_version"], node["npu_smi"]["process_table"]) == ("25.2.0", True)
@@ -229,7 +232,7 @@ def test_an_a2_host(a2: Machine) -> None:
 
 
 def test_what_tunes_the_host(a2: Machine) -> None:
-    node = _node.collect(a2.host())
+    node = collect.collect(a2.host())
     assert node["memory"]["hugepages"] == {"size_bytes": 2 << 20, "total": 64, "free": 60}
     assert node["tuning"]["transparent_hugepage"] == "madvise"
     assert node["tuning"]["sysctl"]["kernel.numa_balancing"] == 1
@@ -242,12 +245,12 @@ def test_the_physical_id_of_the_mapping_is_taken_where_the_table_has_none() -> N
     devices = _npu_smi.parse_info(A2)["devices"][:2]
     chips = [{"npu_id": n, "chip_id": 0, "logic_id": n, "phy_id": n + 1} for n in range(2)]
     nodes = [{"index": n} for n in (1, 2)]
-    joined = _node.join_devices(devices, chips=chips, device_nodes=nodes)
+    joined = collect.join_devices(devices, chips=chips, device_nodes=nodes)
     assert [(d["phy_id"], d["logic_id"], d["index"]) for d in joined] == [(1, 0, 1), (2, 1, 2)]
 
 
 def test_the_holder_of_a_card_is_named(a2: Machine) -> None:
-    node = _node.collect(a2.host())
+    node = collect.collect(a2.host())
     assert [len(d["holders"]) for d in node["devices"]] == [0, 0, 0, 0, 1, 1, 0, 0]
     held = node["devices"][4]["holders"][0]
     assert held == {
@@ -277,38 +280,38 @@ def test_our_own_container_is_managed(a2: Machine) -> None:
         Config={"Image": "i", "Labels": {"ascend.fleet.managed": "true", "ascend.fleet.unit": "vllm-q@0.service"}}
     )
     a2.answers["docker container inspect"] = (0, json.dumps([ours]), "")
-    node = _node.collect(a2.host())
+    node = collect.collect(a2.host())
     assert all(h["managed"] for d in node["devices"] for h in d["holders"])
     assert node["processes"][0]["unit"] == "vllm-q@0.service"
 
 
 def test_a_process_that_has_the_node_open_holds_the_card(a2: Machine) -> None:
     a2.link("/proc/77/fd/9", "/dev/davinci2")
-    node = _node.collect(a2.host())
+    node = collect.collect(a2.host())
     assert [(h["kind"], h["name"], h["how"]) for h in node["devices"][2]["holders"]] == [
         ("unit", "nginx.service", "open")
     ]
 
 
 def test_ports_and_their_listeners(a2: Machine) -> None:
-    node = _node.collect(a2.host())
+    node = collect.collect(a2.host())
     assert [(p["port"], p["address"], p["process"], p["container"], p["unit"]) for p in node["ports"]] == [
         (8010, "0.0.0.0", "nginx", None, "nginx.service"),
         (8011, "127.0.0.1", "python", "training", None),
     ]
-    assert [p["port"] for p in _node.collect(a2.host(), ports=[8011])["ports"]] == [8011]
+    assert [p["port"] for p in collect.collect(a2.host(), ports=[8011])["ports"]] == [8011]
 
 
 def test_the_listener_is_the_parent_not_a_worker_that_inherited_the_socket(a2: Machine) -> None:
     a2.file("/proc/1234/cgroup", "0::/system.slice/nginx.service\n")
     a2.file("/proc/1234/comm", "worker\n")
     a2.link("/proc/1234/fd/3", "socket:[555]")
-    assert [p["pid"] for p in _node.collect(a2.host())["ports"]] == [77, 1601114]
+    assert [p["pid"] for p in collect.collect(a2.host())["ports"]] == [77, 1601114]
 
 
 def test_an_empty_machine_is_described_without_a_traceback(machine: Machine) -> None:
     machine.answers.clear()
-    node = _node.collect(machine.host())
+    node = collect.collect(machine.host())
     assert node["npu_smi"]["error_kind"] == "missing"
     assert node["docker"]["installed"] is False
     assert node["devices"] == node["pci"] == node["device_nodes"] == node["ports"] == []
@@ -387,8 +390,8 @@ def test_the_container_of_another_runtime_is_named(
     a2.link("/proc/4321/fd/9", "/dev/davinci2")
     if path:
         a2.file(path, content if isinstance(content, str) else json.dumps(content))
-    node = _node.collect(a2.host())
-    (found,) = [f for f in _findings.findings(node, {}, generation="a2") if "davinci2, held" in f["found"]]
+    node = collect.collect(a2.host())
+    (found,) = [f for f in findings.findings(node, {}, generation="a2") if "davinci2, held" in f["found"]]
     assert found["id"] == "NPU-011"
     assert "held by " + words in found["found"]
     assert fix in found["fix"]
@@ -400,7 +403,7 @@ def test_the_container_of_another_runtime_is_named(
 
 def test_a_hung_npu_smi_is_asked_once(a2: Machine) -> None:
     a2.answers["npu-smi info"] = (None, "", "")
-    node = _node.collect(a2.host())
+    node = collect.collect(a2.host())
     assert node["npu_smi"]["timed_out"]
     assert node["npu_smi"]["error_kind"] == "hung"
     assert "7 s" in node["npu_smi"]["error"]
@@ -409,14 +412,14 @@ def test_a_hung_npu_smi_is_asked_once(a2: Machine) -> None:
 
 def test_a_folder_in_the_place_of_npu_smi(machine: Machine) -> None:
     (machine.root / "usr/local/sbin/npu-smi").mkdir(parents=True)
-    node = _node.collect(machine.host())
+    node = collect.collect(machine.host())
     assert node["npu_smi"]["error_kind"] == "directory"
     assert node["npu_smi"]["directories"] == ["/usr/local/sbin/npu-smi"]
 
 
 def test_a_folder_beside_a_good_npu_smi(a2: Machine) -> None:
     (a2.root / "usr/local/bin/npu-smi").mkdir(parents=True)
-    node = _node.collect(a2.host())
+    node = collect.collect(a2.host())
     assert node["npu_smi"]["error"] is None
     assert node["npu_smi"]["directories"] == ["/usr/local/bin/npu-smi"]
 
@@ -428,7 +431,7 @@ def test_a_folder_beside_a_good_npu_smi(a2: Machine) -> None:
 def test_npu_smis_own_errors(a2: Machine, name: str, status: int, code: int) -> None:
     words = (FIXTURES / "errors" / (name + ".txt")).read_text(encoding="utf-8")
     a2.answers["npu-smi info"] = (status, words, "")
-    smi = _node.collect(a2.host())["npu_smi"]
+    smi = collect.collect(a2.host())["npu_smi"]
     assert (smi["error_kind"], smi["error_code"], smi["exit_status"]) == ("tool", code, status)
     assert str(code) in smi["error"]
     assert smi["error_fix"]
@@ -437,7 +440,7 @@ def test_npu_smis_own_errors(a2: Machine, name: str, status: int, code: int) -> 
 def test_the_loaders_words_stand_on_stderr(a2: Machine) -> None:
     words = (FIXTURES / "errors/lib-libdrvdsmi_host.txt").read_text(encoding="utf-8")
     a2.answers["npu-smi info"] = (127, "", words)
-    smi = _node.collect(a2.host())["npu_smi"]
+    smi = collect.collect(a2.host())["npu_smi"]
     assert "libdrvdsmi_host.so" in smi["error"]
     assert smi["raw"] == words
 
@@ -445,7 +448,7 @@ def test_the_loaders_words_stand_on_stderr(a2: Machine) -> None:
 @pytest.mark.parametrize("name", ["910b2-24.1.0-cut-midrow", "a3-24.1.rc3.7-cut", "310p3duo-24.1.rc3-cut-midcard"])
 def test_a_truncated_table_gives_no_device(a2: Machine, name: str) -> None:
     a2.answers["npu-smi info"] = (0, (FIXTURES / "info" / (name + ".txt")).read_text(encoding="utf-8"), "")
-    node = _node.collect(a2.host())
+    node = collect.collect(a2.host())
     assert node["npu_smi"]["error_kind"] == "truncated"
     assert node["devices"] == []
 
@@ -453,14 +456,14 @@ def test_a_truncated_table_gives_no_device(a2: Machine, name: str) -> None:
 def test_what_the_sub_commands_refuse_is_a_problem_not_a_failure(a2: Machine) -> None:
     for words in ("npu-smi info -m", "npu-smi info -t topo", "npu-smi info -t board"):
         a2.answers[words] = (1, "Error parameter of -t\n", "")
-    node = _node.collect(a2.host())
+    node = collect.collect(a2.host())
     assert [d["index"] for d in node["devices"]] == list(range(8))
     assert {p["subject"] for p in node["problems"]} >= {"npu-smi info -m", "npu-smi info -t topo"}
 
 
 def test_a_sub_command_that_hangs_is_not_asked_for_every_card(a2: Machine) -> None:
     a2.answers["npu-smi info -t board"] = (None, "", "")
-    _node.collect(a2.host())
+    collect.collect(a2.host())
     assert len([c for c in a2.calls if "-t board" in c]) == 1
 
 
@@ -471,7 +474,7 @@ def test_the_faults_of_an_unhealthy_chip(a2: Machine) -> None:
         "",
     )
     a2.answers["npu-smi info -t health"] = (0, ALARM, "")
-    node = _node.collect(a2.host())
+    node = collect.collect(a2.host())
     assert node["devices"][2]["health"] == "Alarm"
     assert node["devices"][2]["error_codes"] == ["A4025021", "8C03A000", "8C084E00"]
     assert "heart beat" in node["devices"][2]["error_information"]
@@ -479,7 +482,7 @@ def test_the_faults_of_an_unhealthy_chip(a2: Machine) -> None:
 
 
 def test_a_subset_asks_for_nothing_else(a2: Machine) -> None:
-    node = _node.collect(a2.host(), gather_subset=["npu"])
+    node = collect.collect(a2.host(), gather_subset=["npu"])
     assert {c.split()[0] for c in a2.calls} == {"npu-smi", "lspci"}
     assert not any("board" in c or "topo" in c for c in a2.calls)
     assert node["gathered"] == ["npu"]
@@ -491,15 +494,15 @@ def test_a_subset_asks_for_nothing_else(a2: Machine) -> None:
     [
         (["min"], set()),
         (["min", "disk"], {"disk"}),
-        (["all"], set(_node.SUBSETS)),
-        ([], set(_node.SUBSETS)),
-        (["!board"], set(_node.SUBSETS) - {"board"}),
+        (["all"], set(collect.SUBSETS)),
+        ([], set(collect.SUBSETS)),
+        (["!board"], set(collect.SUBSETS) - {"board"}),
         (["npu", "docker"], {"npu", "docker"}),
-        (["all", "!npu", "!disk"], set(_node.SUBSETS) - {"npu", "disk"}),
+        (["all", "!npu", "!disk"], set(collect.SUBSETS) - {"npu", "disk"}),
     ],
 )
 def test_subsets(wanted: list[str], expected: set[str]) -> None:
-    assert _node.subsets(wanted) == expected
+    assert collect.subsets(wanted) == expected
 
 
 HANGS = {
@@ -525,9 +528,9 @@ def test_a_hung_command_of_any_kind_is_a_finding_not_a_hang(a2: Machine, name: s
         return a2.run(argv, **more)
 
     began = time.monotonic()
-    node = _node.collect(_node.Host(root=str(a2.root), run=run, timeout=0.4))
+    node = collect.collect(collect.Host(root=str(a2.root), run=run, timeout=0.4))
     assert time.monotonic() - began < 60
-    found = _findings.findings(node, {}, generation="a2", required_bytes={"/var/lib/ascend-fleet": 1})
+    found = findings.findings(node, {}, generation="a2", required_bytes={"/var/lib/ascend-fleet": 1})
     assert HANGS[name] in {f["id"] for f in found}
     if HANGS[name] == "SYS-016":
         assert any("did not end within its deadline" in f["found"] for f in found if f["id"] == "SYS-016")
@@ -544,7 +547,7 @@ def test_the_shipped_deadline_reaches_every_command(a2: Machine) -> None:
         deadlines.append(more["timeout"])
         return a2.run(argv, **more)
 
-    _node.collect(_node.Host(root=str(a2.root), run=run, timeout=7))
+    collect.collect(collect.Host(root=str(a2.root), run=run, timeout=7))
     assert len(deadlines) > 20
     assert all(0 < d <= 7 for d in deadlines)
 
@@ -564,12 +567,12 @@ def test_the_shipped_deadline_reaches_every_command(a2: Machine) -> None:
     ],
 )
 def test_device_index(position: int, logic: Any, phy: Any, nodes: list[int], expected: int) -> None:
-    assert _node.device_index(position, logic, phy, nodes) == expected
+    assert collect.device_index(position, logic, phy, nodes) == expected
 
 
 def test_a3_dies_have_the_node_of_their_phy_id() -> None:
     devices = _npu_smi.parse_info(A3)["devices"]
-    joined = _node.join_devices(devices, device_nodes=[{"index": n} for n in (0, 1, 3)])
+    joined = collect.join_devices(devices, device_nodes=[{"index": n} for n in (0, 1, 3)])
     assert [(d["index"], d["node_present"]) for d in joined] == [(0, True), (1, True), (2, False), (3, True)]
 
 
@@ -587,12 +590,12 @@ def test_a3_dies_have_the_node_of_their_phy_id() -> None:
     ],
 )
 def test_owner_of_cgroup(text: str, expected: tuple[Any, Any]) -> None:
-    assert _node.owner_of_cgroup(text, {CONTAINER}, {OUTER}) == expected
+    assert collect.owner_of_cgroup(text, {CONTAINER}, {OUTER}) == expected
 
 
 def test_a_process_of_an_unknown_container_is_named_by_its_id() -> None:
     facts = {"name": "python", "container_id": "e" * 64, "unit": None, "device_nodes": [], "sockets": []}
-    found = _node.describe_process(5, "", facts, {})
+    found = collect.describe_process(5, "", facts, {})
     assert found["container"] == {"id": "e" * 64, "name": "e" * 12, "image": None, "runtime": None}
     assert (found["name"], found["managed"]) == ("python", False)
 
@@ -602,7 +605,7 @@ def test_a_process_of_an_unknown_container_is_named_by_its_id() -> None:
     [("vllm-qwen3.5@0.service", True), ("nginx.service", False), (None, False), ("vllm-x.timer", False)],
 )
 def test_unit_is_managed(unit: Any, expected: bool) -> None:
-    assert _node.unit_is_managed(unit) is expected
+    assert collect.unit_is_managed(unit) is expected
 
 
 # -- files and disks ------------------------------------------------------------------------------------------------
@@ -619,22 +622,22 @@ def test_unit_is_managed(unit: Any, expected: bool) -> None:
     ],
 )
 def test_hex_address(text: str, expected: str) -> None:
-    assert _node.hex_address(text) == expected
+    assert collect.hex_address(text) == expected
 
 
 def test_a_path_that_does_not_exist_counts_for_its_parent(machine: Machine) -> None:
     machine.answers = {"df": (1, "", "df: x: No such file or directory"), "df -P -T -B1 /": (0, DF, "")}
     machine.answers["df -P -T -B1 /var"] = (1, "", "df: No such file or directory")
-    disk = _node.read_disk(machine.host(), "/var/lib/ascend-fleet")
+    disk = collect.read_disk(machine.host(), "/var/lib/ascend-fleet")
     assert (disk["exists"], disk["mount"], disk["free_bytes"]) == (False, "/", 600)
     assert machine.calls == ["df -P -T -B1 " + p for p in ("/var/lib/ascend-fleet", "/var/lib", "/var", "/")]
-    assert _node.occupied_bytes(machine.host(), disk) == 0
+    assert collect.occupied_bytes(machine.host(), disk) == 0
 
 
 def test_a_dead_mount_is_a_problem(machine: Machine) -> None:
     machine.answers["df"] = (None, "", "")
     host = machine.host()
-    assert _node.read_disk(host, "/data")["free_bytes"] is None
+    assert collect.read_disk(host, "/data")["free_bytes"] is None
     assert [p["subject"] for p in host.problems] == ["/data"]
 
 
@@ -647,20 +650,20 @@ def test_a_dead_mount_is_a_problem(machine: Machine) -> None:
     ],
 )
 def test_mounted_read_only(table: str, expected: Any) -> None:
-    assert _node.mounted_read_only(table, "/") is expected
+    assert collect.mounted_read_only(table, "/") is expected
 
 
 def test_a_folder_in_the_place_of_a_version_file_is_a_problem(machine: Machine) -> None:
     (machine.root / "usr/local/Ascend/driver/version.info").mkdir(parents=True)
     host = machine.host()
-    assert _node.read_versions(host)["driver"] is None
+    assert collect.read_versions(host)["driver"] is None
     assert "is a directory" in host.problems[0]["message"]
 
 
 def test_the_driver_may_be_installed_elsewhere(machine: Machine) -> None:
     machine.file("/etc/ascend_install.info", "Driver_Install_Path_Param=/opt/Ascend\n")
     machine.file("/opt/Ascend/driver/version.info", "Version=25.2.0\n")
-    assert _node.read_versions(machine.host())["driver"]["path"] == "/opt/Ascend/driver/version.info"
+    assert collect.read_versions(machine.host())["driver"]["path"] == "/opt/Ascend/driver/version.info"
 
 
 def test_pci_from_the_kernels_tree_where_there_is_no_lspci(machine: Machine) -> None:
@@ -671,7 +674,7 @@ def test_pci_from_the_kernels_tree_where_there_is_no_lspci(machine: Machine) -> 
     ):
         for name, text in (("vendor", vendor), ("device", device), ("class", kind)):
             machine.file("/sys/bus/pci/devices/%s/%s" % (address, name), text + "\n")
-    assert [(p["address"], p["id"], p["in_kernel"]) for p in _node.read_pci(machine.host())] == [
+    assert [(p["address"], p["id"], p["in_kernel"]) for p in collect.read_pci(machine.host())] == [
         ("0000:c1:00.0", "19e5:d803", True)
     ]
 
@@ -686,5 +689,5 @@ def test_pci_from_the_kernels_tree_where_there_is_no_lspci(machine: Machine) -> 
     ],
 )
 def test_os_release(text: str, expected: tuple[Any, Any, Any]) -> None:
-    found = _node.parse_os_release(text)
+    found = collect.parse_os_release(text)
     assert (found["id"], found["version_id"], found["like"]) == expected

@@ -12,7 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.ascend.fleet.plugins.module_utils._npu_smi import NpuSmiError, explain_error, parse_info
+from ansible_collections.ascend.fleet.plugins.module_utils._npu.smi import (
+    NpuSmiError,
+    explain_error,
+    parse_info,
+)
 
 DATA = Path(__file__).resolve().parents[2] / "fixtures" / "npu_smi"
 NAMES = sorted(path.stem for path in (DATA / "info").glob("*.txt"))

@@ -15,16 +15,20 @@ import pytest
 
 hypothesis = pytest.importorskip("hypothesis")
 
-from ansible_collections.ascend.fleet.plugins.module_utils._hccn import HccnError, parse_tables, parse_values
-from ansible_collections.ascend.fleet.plugins.module_utils._lspci import parse_lspci
-from ansible_collections.ascend.fleet.plugins.module_utils._npu_smi import NpuSmiError, parse_info
-from ansible_collections.ascend.fleet.plugins.module_utils._npu_smi_sub import (
+from ansible_collections.ascend.fleet.plugins.module_utils._base.versions import Version, compare
+from ansible_collections.ascend.fleet.plugins.module_utils._npu.hccn import (
+    HccnError,
+    parse_tables,
+    parse_values,
+)
+from ansible_collections.ascend.fleet.plugins.module_utils._npu.lspci import parse_lspci
+from ansible_collections.ascend.fleet.plugins.module_utils._npu.smi import NpuSmiError, parse_info
+from ansible_collections.ascend.fleet.plugins.module_utils._npu.smi_commands import (
     parse_blocks,
     parse_mapping,
     parse_topo,
 )
-from ansible_collections.ascend.fleet.plugins.module_utils._version_info import parse_version_info
-from ansible_collections.ascend.fleet.plugins.module_utils._versions import Version, compare
+from ansible_collections.ascend.fleet.plugins.module_utils._npu.version_files import parse_version_info
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.ascend.fleet.plugins.module_utils._npu_smi import NpuSmiError
-from ansible_collections.ascend.fleet.plugins.module_utils._npu_smi_sub import (
+from ansible_collections.ascend.fleet.plugins.module_utils._npu.smi import NpuSmiError
+from ansible_collections.ascend.fleet.plugins.module_utils._npu.smi_commands import (
     parse_blocks,
     parse_command,
     parse_mapping,

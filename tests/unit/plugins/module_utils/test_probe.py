@@ -9,8 +9,8 @@ import copy
 import json
 
 import pytest
-from ansible_collections.ascend.fleet.plugins.module_utils import _probe
-from ansible_collections.ascend.fleet.plugins.module_utils._http import Answer
+from ansible_collections.ascend.fleet.plugins.module_utils._base.http import Answer
+from ansible_collections.ascend.fleet.plugins.module_utils._serving import probe
 from ansible_collections.ascend.fleet.plugins.plugin_utils import _releases
 
 REPLICA = {"unit": "vllm-qwen3.5@0.service", "url": "http://127.0.0.1:8010"}
@@ -41,7 +41,7 @@ def ask(question, *answers, **more):
         sent.append((url, body, api_key))
         return left.pop(0)
 
-    record = _probe.ask(REPLICA, question, "qwen3.5", fetch=fetch, clock=iter((0.0, 1.5)).__next__, **more)
+    record = probe.ask(REPLICA, question, "qwen3.5", fetch=fetch, clock=iter((0.0, 1.5)).__next__, **more)
     return record, sent
 
 
@@ -136,9 +136,9 @@ class TestWrong:
             asked.append(url)
             return Answer(None, error="connection refused", refused=True)
 
-        records = _probe.ask_all(REPLICA, questions, "qwen3.5", fetch=fetch, unit_state=lambda _unit: state)
+        records = probe.ask_all(REPLICA, questions, "qwen3.5", fetch=fetch, unit_state=lambda _unit: state)
         assert len(asked) == len(records) == 1
-        (line,) = _probe.report(records).splitlines()
+        (line,) = probe.report(records).splitlines()
         assert "found connection refused at http://127.0.0.1:8010" in line
         assert words in line
 
@@ -146,7 +146,7 @@ class TestWrong:
         def fetch(_url, **_options):
             return Answer(None, error="no answer within 300 s", timed_out=True)
 
-        assert len(_probe.ask_all(REPLICA, questions, "qwen3.5", fetch=fetch)) == len(questions)
+        assert len(probe.ask_all(REPLICA, questions, "qwen3.5", fetch=fetch)) == len(questions)
 
     def test_picture_misread(self, questions):
         record, _sent = ask(questions[1], chat("The picture shows a cat."))
@@ -158,7 +158,7 @@ class TestWrong:
 
     def test_everything_at_once(self, questions):
         records = [ask(q, Answer(500, "x"))[0] for q in questions]
-        lines = _probe.report(records).splitlines()
+        lines = probe.report(records).splitlines()
         assert [line.split(":")[0] for line in lines] == [
             "1. vllm-qwen3.5@0.service, introduce_yourself",
             "2. vllm-qwen3.5@0.service, read_a_picture",
@@ -181,4 +181,4 @@ class TestWrong:
     ],
 )
 def test_judge(text, expect, good):
-    assert (_probe.judge(text, expect) == []) is good
+    assert (probe.judge(text, expect) == []) is good

@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-from ansible_collections.ascend.fleet.plugins.module_utils import _progress
-from ansible_collections.ascend.fleet.plugins.module_utils._progress import Progress, Snapshot
+from ansible_collections.ascend.fleet.plugins.module_utils._base import progress as _progress
+from ansible_collections.ascend.fleet.plugins.module_utils._base.progress import Progress, Snapshot
 
 GIB = 1024**3
 

@@ -17,15 +17,12 @@ from typing import Any, Callable
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.ascend.fleet.plugins.module_utils import (
-    _command,
-    _files,
-    _lfs,
-    _lfs_repository,
-    _lfs_store,
-    _prune,
-)
-from ansible_collections.ascend.fleet.plugins.module_utils._prune import Revision
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import lfs, stores
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import prune as _prune
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import repository as _lfs_repository
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.prune import Revision
+from ansible_collections.ascend.fleet.plugins.module_utils._base import command
+from ansible_collections.ascend.fleet.plugins.module_utils._base import files as _files
 from ansible_collections.ascend.fleet.plugins.modules import artifact_prune
 
 IDS = ["sha256:" + digit * 64 for digit in "1234"]
@@ -78,7 +75,7 @@ class Docker:
         self.down = False
         self.absent = False
 
-    def __call__(self, argv: list[str], **options: Any) -> _command.Completed:
+    def __call__(self, argv: list[str], **options: Any) -> command.Completed:
         text = ""
         if argv[1:3] == ["image", "ls"]:
             text = "\n".join(IDS)
@@ -91,8 +88,8 @@ class Docker:
         else:
             raise AssertionError(argv)
         if self.absent:
-            return _command.Completed(tuple(argv), 127, "", "docker: No such file or directory", False)
-        return _command.Completed(tuple(argv), 1 if self.down else 0, text, "cannot connect", False)
+            return command.Completed(tuple(argv), 127, "", "docker: No such file or directory", False)
+        return command.Completed(tuple(argv), 1 if self.down else 0, text, "cannot connect", False)
 
 
 @pytest.fixture
@@ -191,10 +188,10 @@ class Site:
             ask_origin=False,
             store=str(self.store) if store else None,
         )
-        files = tuple(_lfs.Wanted(p, "", oid_of(p), len(CONTENTS[p]), p != README) for p in paths)
-        manifest = _lfs.Manifest("images", request.revision, "c" * 40, files)
-        for name, content in [(_lfs_store.object_path(oid_of(p)), CONTENTS[p]) for p in paths] + [
-            (_lfs_store.manifest_path(request.key), _lfs.dump_manifest(manifest).encode())
+        files = tuple(lfs.Wanted(p, "", oid_of(p), len(CONTENTS[p]), p != README) for p in paths)
+        manifest = lfs.Manifest("images", request.revision, "c" * 40, files)
+        for name, content in [(stores.object_path(oid_of(p)), CONTENTS[p]) for p in paths] + [
+            (stores.manifest_path(request.key), lfs.dump_manifest(manifest).encode())
         ]:
             (self.source / name).parent.mkdir(parents=True, exist_ok=True)
             (self.source / name).write_bytes(content)
@@ -233,9 +230,9 @@ class Site:
     def is_served_whole(self) -> bool:
         """Whether every object that a manifest of the store names is there."""
         return all(
-            (self.store / _lfs_store.object_path(w.oid)).exists()
+            (self.store / stores.object_path(w.oid)).exists()
             for name in (self.store / "manifests").iterdir()
-            for w in _lfs.parse_manifest(name.read_text()).files  # type: ignore[union-attr]
+            for w in lfs.parse_manifest(name.read_text()).files  # type: ignore[union-attr]
         )
 
 
@@ -250,8 +247,8 @@ def expected(*archives: str, keys: tuple[str, ...], more: tuple[str, ...] = ()) 
     found = ["%s/%s" % (folder, name) for name in (*archives, *more)]
     for oid in (oid_of(name) for name in archives):
         found.append("%s/.git/lfs/objects/%s/%s/%s" % (folder, oid[:2], oid[2:4], oid))
-    found += ["store/" + _lfs_store.object_path(oid_of(name)) for name in (*archives, *more)]
-    return sorted(found + ["store/" + _lfs_store.manifest_path(key) for key in keys])
+    found += ["store/" + stores.object_path(oid_of(name)) for name in (*archives, *more)]
+    return sorted(found + ["store/" + stores.manifest_path(key) for key in keys])
 
 
 def test_of_several_archives_in_a_folder_the_oldest_goes(site: Site) -> None:
@@ -265,8 +262,8 @@ def test_of_several_archives_in_a_folder_the_oldest_goes(site: Site) -> None:
         == foreseen.removed
         == [
             str(site.root / "repositories/O--images" / V0),
-            str(site.store / _lfs_store.manifest_path(k0)),
-            str(site.store / _lfs_store.object_path(oid_of(V0))),
+            str(site.store / stores.manifest_path(k0)),
+            str(site.store / stores.object_path(oid_of(V0))),
         ]
     )
     assert done.freed == foreseen.freed >= 3000
@@ -297,7 +294,7 @@ def test_an_object_with_another_name_stays(site: Site) -> None:
 
 
 def test_nobody_has_the_store_alone_while_it_is_filled(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = _lfs_store.publish
+    real = stores.publish
     seen = []
 
     def publish(store: str, *arguments: Any) -> None:
@@ -305,7 +302,7 @@ def test_nobody_has_the_store_alone_while_it_is_filled(site: Site, monkeypatch: 
             seen.append(held)
         real(store, *arguments)
 
-    monkeypatch.setattr(_lfs_store, "publish", publish)
+    monkeypatch.setattr(stores, "publish", publish)
     site.bring(V0)
     assert seen == [False]
     with _files.alone(str(site.store)) as held:
@@ -391,10 +388,10 @@ def test_a_store_follows_its_folders(site: Site, links: bool, monkeypatch: pytes
         monkeypatch.setattr(os, "link", link)
     k0, k1 = site.bring(V0, README), site.bring(V1, README)
     (site.store / "manifests" / ("f" * 32 + ".json.new")).write_text("{")
-    leftover = site.store / _lfs_store.object_path(oid_of(V0))
+    leftover = site.store / stores.object_path(oid_of(V0))
     shutil.copyfile(leftover, str(leftover) + ".new")
     for name in (V0, V1):
-        pieces = site.store / _lfs_store.pieces_path(oid_of(name))
+        pieces = site.store / stores.pieces_path(oid_of(name))
         pieces.parent.mkdir(parents=True)
         pieces.write_bytes(b"")
     done = site.prune(1, k1)
@@ -411,19 +408,19 @@ def test_a_store_whose_folders_are_not_there_is_left_alone(site: Site) -> None:
     site.bring(V0)
     shutil.rmtree(site.root / "repositories")
     assert site.prune(1).removed == []
-    assert (site.store / _lfs_store.object_path(oid_of(V0))).exists()
+    assert (site.store / stores.object_path(oid_of(V0))).exists()
 
 
 def test_no_object_goes_while_a_manifest_cannot_be_read(site: Site) -> None:
     k0, k1, k2 = site.bring(V0), site.bring(V1), site.bring(V2)
-    (site.store / _lfs_store.manifest_path(k1)).write_text("{")
+    (site.store / stores.manifest_path(k1)).write_text("{")
     done = site.prune(2, k2)
     assert "cannot be read" in done.notes[0]
-    assert not (site.store / _lfs_store.manifest_path(k0)).exists()
-    assert (site.store / _lfs_store.object_path(oid_of(V0))).exists()
+    assert not (site.store / stores.manifest_path(k0)).exists()
+    assert (site.store / stores.object_path(oid_of(V0))).exists()
     site.bring(V1)  # writes it anew
     site.prune(2, k1, k2)
-    assert not (site.store / _lfs_store.object_path(oid_of(V0))).exists()
+    assert not (site.store / stores.object_path(oid_of(V0))).exists()
 
 
 def test_where_another_run_works_nothing_is_removed(site: Site) -> None:
@@ -437,9 +434,7 @@ def test_where_another_run_works_nothing_is_removed(site: Site) -> None:
     assert site.names() == before
     with _files.beside_others(str(site.store)), _files.beside_others(str(site.store)):
         assert "another run fills" in site.prune(2, k2).notes[0]
-    assert set(before) - set(site.names()) == set(expected(V0, keys=())) - {
-        "store/" + _lfs_store.object_path(oid_of(V0))
-    }
+    assert set(before) - set(site.names()) == set(expected(V0, keys=())) - {"store/" + stores.object_path(oid_of(V0))}
     assert site.prune(2, k2).notes == []
     assert site.names() == expected(V1, V2, keys=(k1, k2))
     assert k0

@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.ascend.fleet.plugins.module_utils import _ready
-from ansible_collections.ascend.fleet.plugins.module_utils._command import Completed
-from ansible_collections.ascend.fleet.plugins.module_utils._http import Answer
+from ansible_collections.ascend.fleet.plugins.module_utils._base.command import Completed
+from ansible_collections.ascend.fleet.plugins.module_utils._base.http import Answer
+from ansible_collections.ascend.fleet.plugins.module_utils._serving import ready as _ready
 
 REFUSED = Answer(None, error="connection refused", refused=True)
 RUNNING = {

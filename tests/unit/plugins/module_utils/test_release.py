@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.ascend.fleet.plugins.module_utils import _release, _vllm
+from ansible_collections.ascend.fleet.plugins.module_utils._release import schema
+from ansible_collections.ascend.fleet.plugins.module_utils._serving import replicas
 from ansible_collections.ascend.fleet.plugins.plugin_utils import _releases
 
 GUIDE = Path(__file__).resolve().parents[2] / "fixtures" / "guide"
@@ -48,8 +49,8 @@ def problems(*changes):
     data = raw()
     for path, value in changes:
         put(data, path, value)
-    with pytest.raises(_release.ReleaseError) as caught:
-        _release.validate(data, name="qwen3_5_27b_v0")
+    with pytest.raises(schema.ReleaseError) as caught:
+        schema.validate(data, name="qwen3_5_27b_v0")
     return caught.value.problems
 
 
@@ -111,7 +112,7 @@ class TestGuide:
             if not skip:
                 wanted.append(word)
         options = shipped["benchmark"]["workloads"][number]["options"]
-        assert [w for o, v in options.items() for w in _vllm.option_argv(o, v)] == wanted
+        assert [w for o, v in options.items() for w in replicas.option_argv(o, v)] == wanted
 
     @pytest.mark.parametrize(("number", "name"), [(0, "bench_random_mm"), (1, "bench_random")])
     def test_baselines(self, shipped, number, name):
@@ -247,14 +248,14 @@ class TestMistakes:
 
     @pytest.mark.parametrize("data", [None, [], "x", 3])
     def test_no_mapping_at_all(self, data):
-        with pytest.raises(_release.ReleaseError, match="release: NAME"):
-            _release.validate(data)
+        with pytest.raises(schema.ReleaseError, match="release: NAME"):
+            schema.validate(data)
 
     @pytest.mark.parametrize("version", ["25.2.0", "24.1.RC2", "25.6.rc1.b169", "8.2.RC1", "2.9.0+cpu", "9.0.0-beta.1"])
     def test_versions_of_the_field_pass(self, version):
         data = raw()
         data["driver"]["version"] = version
-        assert _release.validate(data)["driver"]["version"] == version
+        assert schema.validate(data)["driver"]["version"] == version
 
     def test_unknown_versions_of_vllm_are_not_judged(self):
         data = raw()
@@ -262,12 +263,12 @@ class TestMistakes:
             image["components"] = {"vllm": "0.99.0", "vllm_ascend": "0.99.0"}
         data["serve"]["options"]["some-new-option"] = 1
         data["serve"]["options"]["additional-config"] = {"some_new_key": True}
-        _release.validate(data)
+        schema.validate(data)
 
     def test_nothing_of_the_input_is_changed(self):
         data = raw()
         kept = copy.deepcopy(data)
-        _release.validate(data)
+        schema.validate(data)
         assert data == kept
 
     def test_defaults_are_filled_in(self):
@@ -280,7 +281,7 @@ class TestMistakes:
             "model": {"name": "m", "repository": "https://x/m.git"},
             "serve": {"served_model_name": "m", "options": {"tensor-parallel-size": 2, "seed": None}},
         }
-        release = _release.validate(data)
+        release = schema.validate(data)
         assert release["images"][0]["architecture"] == "any"
         assert release["images"][0]["components"] == {}
         assert release["model"]["include"] == ["*"]
@@ -308,7 +309,7 @@ class TestFiles:
 
     @pytest.mark.parametrize("name", ["qwen3_5_27b_v1", "../qwen3_5_27b_v0", "", None])
     def test_unknown_names_list_the_known_ones(self, name, tmp_path):
-        with pytest.raises(_release.ReleaseError) as caught:
+        with pytest.raises(schema.ReleaseError) as caught:
             _releases.by_name(name, {"inventory_dir": str(tmp_path)})
         if name:
             assert "one of: qwen3_5_27b_v0" in str(caught.value)
@@ -318,13 +319,13 @@ class TestFiles:
 
     def test_a_key_twice_is_a_mistake(self, tmp_path):
         self.write(tmp_path, "twice", "release: twice\nserve:\n  port: 1\n  host: x\n  port: 2\n")
-        with pytest.raises(_release.ReleaseError) as caught:
+        with pytest.raises(schema.ReleaseError) as caught:
             _releases.load(tmp_path / "twice.yml")
         assert "line 5, column 3: found the key `port` of line 3 once more" in str(caught.value)
 
     def test_broken_yaml_names_the_line(self, tmp_path):
         self.write(tmp_path, "broken", "release: broken\nserve: [1,\n")
-        with pytest.raises(_release.ReleaseError, match=r"line \d+, column \d+"):
+        with pytest.raises(schema.ReleaseError, match=r"line \d+, column \d+"):
             _releases.load(tmp_path / "broken.yml")
 
     @pytest.mark.parametrize(
@@ -334,7 +335,7 @@ class TestFiles:
     def test_a_picture_must_be_there(self, tmp_path, picture, words):
         text = SHIPPED.read_text(encoding="utf-8").replace("files/tongyi_qwen.png", picture)
         self.write(tmp_path, "qwen3_5_27b_v0", text)
-        with pytest.raises(_release.ReleaseError) as caught:
+        with pytest.raises(schema.ReleaseError) as caught:
             _releases.load(tmp_path / "qwen3_5_27b_v0.yml")
         assert words in str(caught.value)
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.ascend.fleet.plugins.module_utils._slots import SlotError, plan_slots
+from ansible_collections.ascend.fleet.plugins.module_utils._npu.slots import SlotError, plan_slots
 
 
 def chips(count=8, dies=1, numa=None, broken=()):

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-from ansible_collections.ascend.fleet.plugins.module_utils import _command, _swarm, _torrent
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import swarm as _swarm
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import torrent as _torrent
+from ansible_collections.ascend.fleet.plugins.module_utils._base import command
 
 CONTENT = random.Random(6).randbytes(1_500_000)
 OID = hashlib.sha256(CONTENT).hexdigest()
@@ -33,14 +35,14 @@ class Fake:
         self.said = ""
         self.active = False
 
-    def run(self, argv: list[str], *, timeout: float) -> _command.Completed:
+    def run(self, argv: list[str], *, timeout: float) -> command.Completed:
         self.ran.append(argv)
         if argv[0] == "systemd-run" and "--wait" in argv:
             self.work(self.place / "work" / "data")
-            return _command.Completed(tuple(argv), self.status, self.said, "", False)
+            return command.Completed(tuple(argv), self.status, self.said, "", False)
         if argv[:2] == ["systemctl", "is-active"]:
-            return _command.Completed(tuple(argv), 0 if self.active else 3, "", "", False)
-        return _command.Completed(tuple(argv), 0, "", "", False)
+            return command.Completed(tuple(argv), 0 if self.active else 3, "", "", False)
+        return command.Completed(tuple(argv), 0, "", "", False)
 
     @property
     def started(self) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.ascend.fleet.plugins.module_utils import _torrent
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import torrent
 
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
 CONTENT = random.Random(5).randbytes(700_000)
@@ -57,23 +57,23 @@ def file(tmp_path: Path) -> str:
     ],
 )
 def test_pieces_are_few_but_never_huge(size: int, length: int) -> None:
-    assert _torrent.piece_length(size) == length
+    assert torrent.piece_length(size) == length
 
 
 def test_pieces_are_hashed_one_by_one(file: str) -> None:
-    pieces = _torrent.hash_pieces(file)
+    pieces = torrent.hash_pieces(file)
     step = 256 * KIB
     assert pieces == b"".join(hashlib.sha1(CONTENT[at : at + step]).digest() for at in range(0, len(CONTENT), step))
-    assert _torrent.is_whole(pieces, len(CONTENT))
-    assert not _torrent.is_whole(pieces[:-20], len(CONTENT))
-    assert not _torrent.is_whole(pieces[:-1], len(CONTENT))
+    assert torrent.is_whole(pieces, len(CONTENT))
+    assert not torrent.is_whole(pieces[:-20], len(CONTENT))
+    assert not torrent.is_whole(pieces[:-1], len(CONTENT))
 
 
 def test_a_torrent_says_what_and_where(file: str) -> None:
-    pieces = _torrent.hash_pieces(file)
+    pieces = torrent.hash_pieces(file)
     trackers = ["http://192.0.2.5:6969/announce", "http://192.0.2.6:6969/announce"]
     seeds = ["http://192.0.2.5:8008/objects/x"]
-    data = _torrent.torrent(OID, len(CONTENT), pieces, trackers=trackers, seeds=seeds)
+    data = torrent.torrent(OID, len(CONTENT), pieces, trackers=trackers, seeds=seeds)
     found, end = decode(data)
     assert end == len(data)
     assert found[b"announce"] == trackers[0].encode()
@@ -84,8 +84,8 @@ def test_a_torrent_says_what_and_where(file: str) -> None:
     }  # fmt: skip
     begin = data.index(b"4:info") + 6
     info = data[begin : decode(data, begin)[1]]
-    assert _torrent.info_hash(OID, len(CONTENT), pieces) == hashlib.sha1(info).hexdigest()
-    bare, _end = decode(_torrent.torrent(OID, len(CONTENT), pieces, trackers=[], seeds=[]))
+    assert torrent.info_hash(OID, len(CONTENT), pieces) == hashlib.sha1(info).hexdigest()
+    bare, _end = decode(torrent.torrent(OID, len(CONTENT), pieces, trackers=[], seeds=[]))
     assert list(bare) == [b"info"]
 
 
@@ -102,6 +102,6 @@ def test_a_torrent_says_what_and_where(file: str) -> None:
     ids=["whole", "cut", "wrong-end", "wrong-beginning", "two-holes", "empty"],
 )
 def test_the_holes_of_an_unfinished_file_are_found(file: str, change: Any, wrong: list[tuple[int, int]]) -> None:
-    pieces = _torrent.hash_pieces(file)
+    pieces = torrent.hash_pieces(file)
     Path(file).write_bytes(change(CONTENT))
-    assert _torrent.holes(file, pieces, len(CONTENT)) == wrong
+    assert torrent.holes(file, pieces, len(CONTENT)) == wrong

@@ -11,8 +11,9 @@ import stat
 from pathlib import Path
 
 import pytest
-from ansible_collections.ascend.fleet.plugins.module_utils import _units, _vllm
-from ansible_collections.ascend.fleet.plugins.module_utils._command import Completed
+from ansible_collections.ascend.fleet.plugins.module_utils._base.command import Completed
+from ansible_collections.ascend.fleet.plugins.module_utils._serving import replicas
+from ansible_collections.ascend.fleet.plugins.module_utils._serving import units as _units
 
 
 class Killed(BaseException):
@@ -194,12 +195,12 @@ def host(machine, **more):
 
 def unit(machine, number=0, model="qwen3.5", **environment):
     """A wanted unit, written by the same code as in production."""
-    name = _vllm.unit_name(model, number)
-    container = _vllm.container_name(model, number, "least_privilege")
+    name = replicas.unit_name(model, number)
+    container = replicas.container_name(model, number, "least_privilege")
     folder = str(machine.unit_dir.parent / "replicas" / container)
     environment = {"PORT": str(8010 + number), **environment}
     argv = ["/usr/bin/docker", "run", "--name=" + container, "--label"]
-    digest = _vllm.config_hash(argv, environment, {})
+    digest = replicas.config_hash(argv, environment, {})
     metadata = {
         "ServedModelName": model,
         "Replica": number,
@@ -213,7 +214,7 @@ def unit(machine, number=0, model="qwen3.5", **environment):
         "environment": environment,
         "config_hash": digest,
         "directories": [folder],
-        "content": _vllm.unit_text(
+        "content": replicas.unit_text(
             name,
             description="d",
             container=container,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.ascend.fleet.plugins.module_utils._version_info import (
+from ansible_collections.ascend.fleet.plugins.module_utils._npu.version_files import (
     in_range,
     in_ranges,
     parse_pairs,

@@ -9,7 +9,7 @@ import itertools
 import random
 
 import pytest
-from ansible_collections.ascend.fleet.plugins.module_utils._versions import Version, compare, matches
+from ansible_collections.ascend.fleet.plugins.module_utils._base.versions import Version, compare, matches
 
 ASCENDING = [
     "V100R001C25SPC001B212",

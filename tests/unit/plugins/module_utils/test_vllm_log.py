@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible_collections.ascend.fleet.plugins.module_utils import _vllm_log as log
+from ansible_collections.ascend.fleet.plugins.module_utils._serving import log
 
 FIXTURES = Path(__file__).resolve().parents[2] / "fixtures" / "vllm"
 

@@ -15,7 +15,8 @@ from typing import Any, Callable
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.ascend.fleet.plugins.module_utils import _command, _image_store
+from ansible_collections.ascend.fleet.plugins.module_utils._base import command
+from ansible_collections.ascend.fleet.plugins.module_utils._images import store as _image_store
 from ansible_collections.ascend.fleet.plugins.modules import image_load
 
 TAG = "vllm-ascend:qwen3_5-v0-a2"
@@ -63,7 +64,7 @@ class FakeDocker:
         self.running = True
         self.asked: list[str] = []
 
-    def __call__(self, argv: list[str], *, timeout: float, **options: Any) -> _command.Completed:
+    def __call__(self, argv: list[str], *, timeout: float, **options: Any) -> command.Completed:
         words = " ".join(argv)
         self.asked.append(words.partition(" sha256:")[0])
         if not self.running:
@@ -82,7 +83,7 @@ class FakeDocker:
             return self.done(argv, int(missing), json.dumps(found), "Error: No such image: x" if missing else "")
         if words.startswith("docker load"):
             if self.load_hangs:
-                return _command.Completed(tuple(argv), None, "", "", True)
+                return command.Completed(tuple(argv), None, "", "", True)
             if self.load_status:
                 return self.done(argv, self.load_status, err="Error processing tar file: unexpected EOF")
             if self.brings:
@@ -100,8 +101,8 @@ class FakeDocker:
         self.images.setdefault(identity, []).append(tag)
 
     @staticmethod
-    def done(argv: list[str], status: int, out: str = "", err: str = "") -> _command.Completed:
-        return _command.Completed(tuple(argv), status, out, err, False)
+    def done(argv: list[str], status: int, out: str = "", err: str = "") -> command.Completed:
+        return command.Completed(tuple(argv), status, out, err, False)
 
 
 @pytest.fixture
@@ -244,10 +245,10 @@ def test_the_cache_spares_reading_the_archive_and_notices_another(
     path = archive(tmp_path / "a.tar")
     cache = tmp_path / "images" / "a.json"
     run(path=path, cache=cache)
-    read = _image_store._image_archive.read_archive
-    monkeypatch.setattr(_image_store._image_archive, "read_archive", lambda name: pytest.fail("it was read again"))
+    read = _image_store.archive.read_archive
+    monkeypatch.setattr(_image_store.archive, "read_archive", lambda name: pytest.fail("it was read again"))
     assert not run(path=path, cache=cache)["changed"]
-    monkeypatch.setattr(_image_store._image_archive, "read_archive", read)
+    monkeypatch.setattr(_image_store.archive, "read_archive", read)
     archive(path, "amd64")
     assert "is for x86_64" in run(path=path, cache=cache)["msg"]
     cache.write_text("{ damaged")

@@ -14,7 +14,9 @@ from typing import Any, Callable
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.ascend.fleet.plugins.module_utils import _command, _image_contents, _image_store
+from ansible_collections.ascend.fleet.plugins.module_utils._base import command
+from ansible_collections.ascend.fleet.plugins.module_utils._images import contents as _image_contents
+from ansible_collections.ascend.fleet.plugins.module_utils._images import store as _image_store
 from ansible_collections.ascend.fleet.plugins.modules import image_verify
 
 ID = "sha256:" + "ab" * 32
@@ -143,17 +145,17 @@ class FakeDocker:
         self.runs: list[list[str]] = []
         self.removed: list[str] = []
 
-    def __call__(self, argv: list[str], *, timeout: float, **options: Any) -> _command.Completed:
+    def __call__(self, argv: list[str], *, timeout: float, **options: Any) -> command.Completed:
         if argv[:3] == ["docker", "image", "inspect"]:
             text = json.dumps([{"Id": ID, "RepoTags": ["vllm-ascend:x"]}] if self.present else [])
             error = "" if self.present else "Error: No such image"
-            return _command.Completed(tuple(argv), 0 if self.present else 1, text, error, False)
+            return command.Completed(tuple(argv), 0 if self.present else 1, text, error, False)
         if argv[:2] == ["docker", "rm"]:
             self.removed.append(argv[-1])
-            return _command.Completed(tuple(argv), 0, "", "", False)
+            return command.Completed(tuple(argv), 0, "", "", False)
         assert argv[:2] == ["docker", "run"]
         self.runs.append(argv)
-        return _command.Completed(tuple(argv), self.status, self.output, self.errors, self.status is None)
+        return command.Completed(tuple(argv), self.status, self.output, self.errors, self.status is None)
 
 
 @pytest.fixture
@@ -161,7 +163,7 @@ def docker(monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
     fake = FakeDocker()
     store = _image_store.ImageStore
     monkeypatch.setattr(_image_store, "ImageStore", lambda: store(run=fake))
-    monkeypatch.setattr(_command, "run", fake)
+    monkeypatch.setattr(command, "run", fake)
     return fake
 
 

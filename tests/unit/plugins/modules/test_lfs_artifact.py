@@ -11,11 +11,12 @@ from typing import Any, Callable
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.ascend.fleet.plugins.module_utils import _lfs, _lfs_repository
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import lfs
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import repository as _lfs_repository
 from ansible_collections.ascend.fleet.plugins.modules import lfs_artifact
 
 OID = "5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
-WANTED = _lfs.Wanted("vllm-image/a2.tar", "0" * 40, OID, 20_000_000_000, True)
+WANTED = lfs.Wanted("vllm-image/a2.tar", "0" * 40, OID, 20_000_000_000, True)
 Run = Callable[..., dict[str, Any]]
 
 
@@ -110,7 +111,7 @@ def test_result(repository: type[FakeRepository], run: Run) -> None:
     assert result["diff"]["after"] == "%s 20000000000 vllm-image/a2.tar\n" % OID
     assert "14.0 GiB were downloaded, 4.7 GiB resumed" in result["msg"]
     assert result["notes"] == ["it was damaged"]
-    assert result["content"] == _lfs.content_id({WANTED.path: OID}) != _lfs.content_id({WANTED.path: "0" * 64})
+    assert result["content"] == lfs.content_id({WANTED.path: OID}) != lfs.content_id({WANTED.path: "0" * 64})
 
 
 def test_check_mode_only_foresees(repository: type[FakeRepository], run: Run) -> None:
@@ -129,7 +130,7 @@ def test_what_cannot_be_foreseen_is_said(repository: type[FakeRepository], run: 
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (_lfs.ArtifactError("the origin cannot be reached"), "the origin cannot be reached"),
+        (lfs.ArtifactError("the origin cannot be reached"), "the origin cannot be reached"),
         (PermissionError(13, "Permission denied", "/nonexistent/b/.git"), "/nonexistent/b/.git: Permission denied"),
     ],
 )
@@ -143,5 +144,5 @@ def test_errors_are_messages(repository: type[FakeRepository], run: Run, error: 
 def test_a_relative_folder_is_refused(
     repository: type[FakeRepository], run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(_lfs.ArtifactError, match="absolute"):
+    with pytest.raises(lfs.ArtifactError, match="absolute"):
         lfs_artifact.request_of({"dest": "models"})

@@ -13,7 +13,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.ascend.fleet.plugins.module_utils import _command, _ready, _units
+from ansible_collections.ascend.fleet.plugins.module_utils._base import command
+from ansible_collections.ascend.fleet.plugins.module_utils._serving import ready
+from ansible_collections.ascend.fleet.plugins.module_utils._serving import units as _units
 from ansible_collections.ascend.fleet.plugins.modules import vllm_probe, vllm_ready, vllm_units
 
 
@@ -78,9 +80,9 @@ def running(monkeypatch):
 
     def run(argv, **_more):
         out = "Id=%s\nLoadState=loaded\nActiveState=active\nNRestarts=0\n" % argv[-1] if argv[0] == "systemctl" else ""
-        return _command.Completed(tuple(argv), 0, out, "", False)
+        return command.Completed(tuple(argv), 0, out, "", False)
 
-    monkeypatch.setitem(_ready.Watcher.__init__.__kwdefaults__, "run", run)
+    monkeypatch.setitem(ready.Watcher.__init__.__kwdefaults__, "run", run)
 
 
 @pytest.fixture

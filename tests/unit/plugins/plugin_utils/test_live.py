@@ -13,7 +13,7 @@ from typing import Any, Iterable, Iterator
 
 import pytest
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
-from ansible_collections.ascend.fleet.plugins.module_utils._progress import PREPARE, Snapshot
+from ansible_collections.ascend.fleet.plugins.module_utils._base.progress import PREPARE, Snapshot
 from ansible_collections.ascend.fleet.plugins.plugin_utils import _live
 from ansible_collections.ascend.fleet.plugins.plugin_utils._live import Lines
 

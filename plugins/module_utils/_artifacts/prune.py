@@ -13,7 +13,9 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Callable, Collection, Iterable, Iterator, Mapping, Optional, Sequence
 
-from ansible_collections.ascend.fleet.plugins.module_utils import _command, _files, _lfs, _lfs_store, _swarm
+from .._base import command
+from .._base import files as _files
+from . import lfs, stores, swarm
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def mentions(text: str, path: str) -> bool:
 
 _KINDS = ("models", "repositories")
 #: What a store keeps of an object, and where.
-_OF_OBJECTS = {"pieces": _lfs_store.pieces_path, "objects": _lfs_store.object_path}
+_OF_OBJECTS = {"pieces": stores.pieces_path, "objects": stores.object_path}
 #: How the name of a folder ends whose removal has begun.
 _DOOMED = ".removed"
 
@@ -66,7 +68,7 @@ class Folder:
         self.path = path
         self.group = group
         self.text, changed_at = self._read()
-        self.state = _lfs.load_state(self.text, changed_at)
+        self.state = lfs.load_state(self.text, changed_at)
         self.requests: dict[str, dict[str, Any]] = self.state.requests
         self.changed_at = changed_at
 
@@ -92,7 +94,7 @@ class Folder:
 
     def save(self) -> None:
         """Write the state."""
-        self.text = _lfs.dump_state(self.state)
+        self.text = lfs.dump_state(self.state)
         _files.write_atomically(os.path.join(self.own_dir, "state.json"), self.text)
 
     def revisions(self) -> list[Revision]:
@@ -264,7 +266,7 @@ def _remove_revisions(folder: Folder, keys: Collection[str], pruned: Pruned, che
     """Remove what only these requests name; the folder, when there are no others."""
     if not check:
         # Whoever is given it holds it open, and its room with it.
-        _swarm.Swarm(os.path.join(folder.own_dir, "swarm"), _swarm.Settings()).end()
+        swarm.Swarm(os.path.join(folder.own_dir, "swarm"), swarm.Settings()).end()
     if not set(folder.requests) - set(keys):
         pruned.removed.append(folder.path)
         pruned.take(_files_below(folder.path))
@@ -292,14 +294,14 @@ def _sweep(store: str, found: Sequence[Folder], pruned: Pruned, check: bool) -> 
     """
     if not found:
         return  # nothing tells what the store is for
-    wanted = {os.path.join(store, _lfs_store.manifest_path(key)) for folder in found for key in folder.requests}
+    wanted = {os.path.join(store, stores.manifest_path(key)) for folder in found for key in folder.requests}
     manifests = _files_below(os.path.join(store, "manifests"))
     going = [name for name in manifests if name not in wanted]
     oids: set[str] = set()
     unread = []
     for name in sorted(wanted & set(manifests)):
         with open(name, encoding="utf-8", errors="replace") as handle:
-            manifest = _lfs.parse_manifest(handle.read())
+            manifest = lfs.parse_manifest(handle.read())
         if manifest is None:
             unread.append(name)
         else:
@@ -353,7 +355,7 @@ class Host:
     def __init__(
         self,
         units: str = "/etc/systemd/system",
-        run: Callable[..., _command.Completed] = _command.run,
+        run: Callable[..., command.Completed] = command.run,
         without_docker: bool = False,
     ) -> None:
         self._units = units

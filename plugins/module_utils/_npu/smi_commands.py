@@ -8,11 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple, Optional
 
-from ansible_collections.ascend.fleet.plugins.module_utils._npu_smi import (
-    NpuSmiError,
-    explain_error,
-    parse_info,
-)
+from .smi import NpuSmiError, explain_error, parse_info
 
 _NOTHING = frozenset(("-", "NA"))
 _INTEGER = re.compile(r"[0-9]{1,18}")

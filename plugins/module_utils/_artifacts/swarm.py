@@ -16,8 +16,9 @@ import stat
 from dataclasses import dataclass
 from typing import Callable, Iterable, Mapping, Optional, Sequence
 
-from ansible_collections.ascend.fleet.plugins.module_utils import _command, _torrent
-from ansible_collections.ascend.fleet.plugins.module_utils._files import remove
+from .._base import command
+from .._base.files import remove
+from . import torrent
 
 _INSIDE = "/run/ascend-fleet"
 #: What a unit does, and the folder that it sees.
@@ -66,7 +67,7 @@ class Settings:
 class Swarm:
     """What one folder of :mod:`_lfs_repository` shares with other hosts; ``place`` is for it alone."""
 
-    def __init__(self, place: str, settings: Settings, run: Callable[..., _command.Completed] = _command.run) -> None:
+    def __init__(self, place: str, settings: Settings, run: Callable[..., command.Completed] = command.run) -> None:
         self._place = place
         self._settings = settings
         self._run = run
@@ -116,7 +117,7 @@ class Swarm:
         if found is None:
             return
         name, pieces = found
-        wrong = _torrent.holes(name, pieces, size)
+        wrong = torrent.holes(name, pieces, size)
         right = wrong[0][0] if wrong else size
         if right > (os.path.getsize(part) if os.path.exists(part) else 0):
             os.truncate(name, right)
@@ -259,7 +260,7 @@ class Swarm:
         """Write the torrents of objects, and aria2's input file that says into which folder each belongs."""
         lines = []
         for shared, folder in objects:
-            content = _torrent.torrent(
+            content = torrent.torrent(
                 shared.oid, shared.size, shared.pieces, trackers=self._settings.trackers, seeds=shared.seeds
             )
             name = os.path.join("torrents", shared.oid + ".torrent")
@@ -290,7 +291,7 @@ def _take_over(name: str, mode: int) -> bool:
         os.close(fd)
 
 
-def _last_words(done: _command.Completed) -> str:
+def _last_words(done: command.Completed) -> str:
     lines = [line.strip() for line in (done.stdout + "\n" + done.stderr).splitlines() if line.strip()]
     said = [line for line in lines if "ERROR" in line or "errorCode" in line] or lines
     ended = "did not end in time" if done.timed_out else "ended with status %s" % done.exit_status

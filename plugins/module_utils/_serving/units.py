@@ -18,11 +18,13 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Callable, Iterable, Mapping, Optional, Sequence
 
-from ansible_collections.ascend.fleet.plugins.module_utils import _command, _docker, _vllm
+from .._base import command
+from .._host import docker
+from . import replicas
 
 UNIT_DIR = "/etc/systemd/system"
 _UNIT = re.compile(r"vllm-.+@\d+\.service\Z")
-_SECRET = _vllm.SECRET
+_SECRET = replicas.SECRET
 _PROPERTIES = (
     "Id",
     "LoadState",
@@ -62,7 +64,7 @@ def parse_show(text: str) -> list[dict[str, str]]:
 
 def parse_unit(text: str) -> Optional[dict[str, str]]:
     """What a unit of ours says about itself; None when it is not ours."""
-    if not text.startswith(_vllm.MARK):
+    if not text.startswith(replicas.MARK):
         return None
     found: dict[str, str] = {}
     inside = False
@@ -127,7 +129,7 @@ def deployed(unit_dir: str = UNIT_DIR) -> list[dict[str, Any]]:
 class Systemd:
     """The systemctl command line of this host."""
 
-    def __init__(self, run: Callable[..., _command.Completed] = _command.run, timeout: float = 30.0) -> None:
+    def __init__(self, run: Callable[..., command.Completed] = command.run, timeout: float = 30.0) -> None:
         self._run = run
         self._timeout = timeout
         self.present = True
@@ -291,8 +293,8 @@ class Host:
         self,
         *,
         unit_dir: str = UNIT_DIR,
-        config_dir: str = _vllm.CONFIG_DIR,
-        run: Callable[..., _command.Completed] = _command.run,
+        config_dir: str = replicas.CONFIG_DIR,
+        run: Callable[..., command.Completed] = command.run,
         check: bool = False,
         stop_timeout: float = 600.0,
         sleep: Callable[[float], None] = time.sleep,
@@ -302,7 +304,7 @@ class Host:
         self.config_dir = config_dir
         self.check = check
         self.systemd = Systemd(run)
-        self.docker = _docker.Docker(run=run)
+        self.docker = docker.Docker(run=run)
         self.diff: list[dict[str, str]] = []
         self._run = run
         self._stop_timeout = stop_timeout
@@ -326,8 +328,8 @@ class Host:
         found = {}
         for name in names:
             state = shown.get(name, {})
-            own = [c for c in containers if c["labels"].get(_docker.LABEL_UNIT) == name]
-            container = next((c for c in own if c["state"] in _docker.LIVE_STATES), own[0] if own else None)
+            own = [c for c in containers if c["labels"].get(docker.LABEL_UNIT) == name]
+            container = next((c for c in own if c["state"] in docker.LIVE_STATES), own[0] if own else None)
             env = self.env_path(name)
             found[name] = Present(
                 content=_read(self.unit_path(name)),
@@ -339,14 +341,14 @@ class Host:
                 enabled=state.get("UnitFileState") == "enabled",
                 need_reload=state.get("NeedDaemonReload") == "yes",
                 container=container["state"] if container else None,
-                config=container["labels"].get(_docker.LABEL_CONFIG) if container else None,
+                config=container["labels"].get(docker.LABEL_CONFIG) if container else None,
             )
         return found
 
     def _containers(self) -> list[dict[str, Any]]:
         try:
             return self.docker.containers()
-        except _docker.DockerError:
+        except docker.DockerError:
             # Without docker there is no container. Starting a unit will say what is wrong with docker.
             return []
 
@@ -384,7 +386,7 @@ class Host:
         report: list[dict[str, Any]] = []
         plan: list[tuple[Mapping[str, Any], str, Present, Steps]] = []
         for unit in units:
-            env = _vllm.env_file_text(unit["environment"], secrets)
+            env = replicas.env_file_text(unit["environment"], secrets)
             present = found[unit["name"]]
             steps = decide(unit["content"], env, unit["config_hash"], present, start=start, enable=enable)
             steps.directories = [d for d in unit["directories"] if not os.path.isdir(d)]
@@ -410,7 +412,7 @@ class Host:
         strange = [
             "%s (image %s, %s)" % (c["name"], c["image"], c["state"])
             for c in self._containers()
-            if c["name"] in names and c["labels"].get(_docker.LABEL_MANAGED) != "true"
+            if c["name"] in names and c["labels"].get(docker.LABEL_MANAGED) != "true"
         ]
         if strange:
             raise UnitsError(
@@ -505,8 +507,8 @@ class Host:
             if not os.path.exists(path):
                 names.add(os.path.basename(path))
         for container in self._containers():
-            owner = container["labels"].get(_docker.LABEL_UNIT)
-            if owner and container["labels"].get(_docker.LABEL_MANAGED) == "true":
+            owner = container["labels"].get(docker.LABEL_UNIT)
+            if owner and container["labels"].get(docker.LABEL_MANAGED) == "true":
                 names.add(owner)
         return self._remove(sorted(n for n in names if n not in wanted and _UNIT.match(n)))
 
@@ -544,7 +546,7 @@ class Host:
     def _remove_containers(self, names: Sequence[str]) -> None:
         """Remove the containers that these units, which do not run, left behind."""
         for container in self._containers():
-            if container["labels"].get(_docker.LABEL_UNIT) in names:
+            if container["labels"].get(docker.LABEL_UNIT) in names:
                 self._run(["docker", "rm", "--force", container["id"]], timeout=120)
 
     def _remove_directory(self, unit: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass
 from typing import Any, Mapping, Sequence
 
-from ansible_collections.ascend.fleet.plugins.module_utils import _lfs
+from . import lfs
 
 #: One of those that web servers may use under SELinux; not among the ports of replicas and gateway.
 DEFAULT_PORT = 8008
@@ -103,9 +103,9 @@ def requests(
                 found,
                 {
                     "name": "image %s" % path.rsplit("/", 1)[-1],
-                    "repository": _lfs.rewrite_origin(repository, origin),
+                    "repository": lfs.rewrite_origin(repository, origin),
                     "revision": revision,
-                    "dest": os.path.join(root, "repositories", _lfs.repository_folder(repository, revision)),
+                    "dest": os.path.join(root, "repositories", lfs.repository_folder(repository, revision)),
                     "paths": [path],
                     "exclude": [],
                     "checksums": {path: str(image["sha256"])} if image.get("sha256") else {},
@@ -118,11 +118,9 @@ def requests(
             found,
             {
                 "name": "weights %s" % model["name"],
-                "repository": _lfs.rewrite_origin(str(model["repository"]), origin),
+                "repository": lfs.rewrite_origin(str(model["repository"]), origin),
                 "revision": revision,
-                "dest": os.path.join(
-                    root, "models", _lfs.safe_name(str(model["name"])) + _lfs.revision_suffix(revision)
-                ),
+                "dest": os.path.join(root, "models", lfs.safe_name(str(model["name"])) + lfs.revision_suffix(revision)),
                 "paths": list(model.get("include") or ["*"]),
                 "exclude": list(model.get("exclude") or []),
                 "checksums": {},
@@ -133,5 +131,5 @@ def requests(
 
 
 def _add(found: dict[str, dict[str, Any]], request: dict[str, Any]) -> None:
-    name = _lfs.repository_name(request["repository"])
-    found.setdefault(_lfs.request_key(name, request["revision"], request["paths"], request["exclude"]), request)
+    name = lfs.repository_name(request["repository"])
+    found.setdefault(lfs.request_key(name, request["revision"], request["paths"], request["exclude"]), request)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any, Sequence
 
-from ansible_collections.ascend.fleet.plugins.module_utils._versions import Version
+from .._base.versions import Version
 
 _LIST = re.compile(r"\[([^\[\]]*)\]")
 _RANGE_KEYS = frozenset(("compatible_version_fw", "compatible_version_drv"))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Iterable, Mapping, Optional, Sequence
 from urllib.parse import urlsplit, urlunsplit
 
-from ansible_collections.ascend.fleet.plugins.module_utils._progress import human_bytes
+from .._base.progress import human_bytes
 
 POINTER_MAX_BYTES = 1024
 _POINTER_VERSION = re.compile(r"^version https://(?:git-lfs\.github\.com/spec/v1|hawser\.github\.com/spec/v1)$")

@@ -11,8 +11,9 @@ import time
 from typing import Any, Callable, Mapping, Optional, Sequence
 from urllib.parse import urlsplit
 
-from ansible_collections.ascend.fleet.plugins.module_utils import _http, _ready
-from ansible_collections.ascend.fleet.plugins.module_utils._release import pictures
+from .._base import http
+from .._release.schema import pictures
+from . import ready
 
 _HAN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
 _LETTER = re.compile(r"[^\W\d_]")
@@ -66,7 +67,7 @@ def without_thoughts(text: str) -> str:
 def judge(text: str, expect: Mapping[str, Any]) -> list[str]:
     """Everything that is wrong with an answer, each as `found …; needed …`."""
     problems = []
-    shown = _http.quote(text)
+    shown = http.quote(text)
     least = int(expect.get("min_characters") or 1)
     if len(text) < least:
         problems.append("found an answer of %d characters, %s; needed %d or more" % (len(text), shown, least))
@@ -78,7 +79,7 @@ def judge(text: str, expect: Mapping[str, Any]) -> list[str]:
         ]
     pattern = expect.get("pattern")
     if pattern and not re.search(pattern, text):
-        problems.append("found %s; needed text that matches %s" % (shown, _http.quote(pattern)))
+        problems.append("found %s; needed text that matches %s" % (shown, http.quote(pattern)))
     language = expect.get("language")
     if language and text:
         letters = _LETTER.findall(text)
@@ -96,13 +97,13 @@ def ask_all(
     served_model_name: str,
     *,
     api_key: str = "",
-    fetch: Callable[..., _http.Answer] = _http.fetch,
+    fetch: Callable[..., http.Answer] = http.fetch,
     unit_state: UnitState = no_state,
 ) -> list[dict[str, Any]]:
     """Ask one replica one question after the other; nothing more where nobody is there to answer."""
-    answers: list[_http.Answer] = []
+    answers: list[http.Answer] = []
 
-    def noted(url: str, **options: Any) -> _http.Answer:
+    def noted(url: str, **options: Any) -> http.Answer:
         answers.append(fetch(url, **options))
         return answers[-1]
 
@@ -120,7 +121,7 @@ def ask(
     served_model_name: str,
     *,
     api_key: str = "",
-    fetch: Callable[..., _http.Answer] = _http.fetch,
+    fetch: Callable[..., http.Answer] = http.fetch,
     clock: Callable[[], float] = time.monotonic,
     unit_state: UnitState = no_state,
 ) -> dict[str, Any]:
@@ -163,7 +164,7 @@ def ask(
         found = "found an answer of the model %r from %s" % (record["model"], where)
         problems.append("%s; needed %s. Fix: %s" % (found, served_model_name, who))
     if text is None:
-        found = "found no text in %s from %s" % (_http.quote(answer.text), where)
+        found = "found no text in %s from %s" % (http.quote(answer.text), where)
         problems.append("%s; needed a choice with text. Fix: %s" % (found, who))
         return record
     record["text"] = without_thoughts(text)
@@ -179,7 +180,7 @@ def _who(url: str) -> str:
     return "see who listens there with `ss -ltnp%s`" % (" 'sport = :%d'" % port if port else "")
 
 
-def _nobody(answer: _http.Answer, url: str, unit: Optional[str], state: Mapping[str, str]) -> str:
+def _nobody(answer: http.Answer, url: str, unit: Optional[str], state: Mapping[str, str]) -> str:
     """Nothing answers: what systemd knows of the unit says what to do."""
     found = "found %s at %s" % (answer.describe(), url)
     if not unit:
@@ -199,11 +200,11 @@ def _nobody(answer: _http.Answer, url: str, unit: Optional[str], state: Mapping[
 
 
 def _not_ok(
-    answer: _http.Answer,
+    answer: http.Answer,
     replica: Mapping[str, Any],
     served_model_name: str,
     api_key: str,
-    fetch: Callable[..., _http.Answer],
+    fetch: Callable[..., http.Answer],
 ) -> str:
     needed = "an answer with status 200"
     unit = replica.get("unit")
@@ -212,7 +213,7 @@ def _not_ok(
         hint = "the key it was started with" if api_key else "a key"
         return "found %s; needed %s. Fix: set vllm_smoke_api_key" % (answer.describe(), hint)
     if answer.status == 404:
-        names = _ready.model_names(fetch(replica["url"] + "/v1/models", timeout=10, api_key=api_key).json())
+        names = ready.model_names(fetch(replica["url"] + "/v1/models", timeout=10, api_key=api_key).json())
         if names and served_model_name not in names:
             found = "found the models %s at %s" % (", ".join(names), replica["url"])
             return "%s; needed %s. Fix: %s" % (found, served_model_name, _who(replica["url"]))

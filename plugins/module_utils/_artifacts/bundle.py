@@ -13,8 +13,8 @@ import tarfile
 from dataclasses import dataclass
 from typing import Callable, Optional
 
-from ansible_collections.ascend.fleet.plugins.module_utils import _command
-from ansible_collections.ascend.fleet.plugins.module_utils._files import write_atomically
+from .._base import command
+from .._base.files import write_atomically
 
 #: Folders of a checkout that belong to an installed collection; the others are for developers.
 _PARTS = ("changelogs", "meta", "playbooks", "plugins", "roles")
@@ -50,7 +50,7 @@ class Outcome:
     size: int
 
 
-def ensure(request: Request, *, check: bool, run: Callable[..., _command.Completed] = _command.run) -> Outcome:
+def ensure(request: Request, *, check: bool, run: Callable[..., command.Completed] = command.run) -> Outcome:
     """Complete the bundle; with ``check`` only say whether it is."""
     if check:
         listed = _files(request.path) if os.path.isdir(request.path) else {}
@@ -93,7 +93,7 @@ def _about(request: Request, listed: dict[str, int]) -> str:
     )
 
 
-def _add_collection(request: Request, run: Callable[..., _command.Completed]) -> None:
+def _add_collection(request: Request, run: Callable[..., command.Completed]) -> None:
     """The collection as `ansible-galaxy collection install` takes it."""
     folder = os.path.join(request.path, "collections")
     scratch = os.path.join(request.path, _WORK, "collection")
@@ -160,7 +160,7 @@ def _members(name: str) -> Optional[dict[str, str]]:
     return found
 
 
-def _add_python(request: Request, requirement: str, run: Callable[..., _command.Completed]) -> None:
+def _add_python(request: Request, requirement: str, run: Callable[..., command.Completed]) -> None:
     """Wheels of ansible-core and of what it needs, once for each version."""
     folder = os.path.join(request.path, "python")
     listing = os.path.join(folder, "requirements.txt")

@@ -17,16 +17,11 @@ import sys
 import time
 from typing import Any, Callable, Iterable, Mapping, Optional, Sequence
 
-from ansible_collections.ascend.fleet.plugins.module_utils import (
-    _command,
-    _containers,
-    _docker,
-    _hardware,
-    _lspci,
-    _npu_smi,
-    _npu_smi_sub,
-    _version_info,
-)
+from .._base import command
+from .._host import containers as _containers
+from .._host import docker
+from .._npu import hardware, lspci, smi_commands, version_files
+from .._npu import smi as _npu_smi
 
 SUBSETS: tuple[str, ...] = ("npu", "board", "topology", "versions", "docker", "disk", "network", "systemd", "system")
 
@@ -68,7 +63,7 @@ class Host:
     def __init__(
         self,
         root: str = "/",
-        run: Callable[..., _command.Completed] = _command.run,
+        run: Callable[..., command.Completed] = command.run,
         timeout: float = 30.0,
     ) -> None:
         self.root = root
@@ -86,15 +81,15 @@ class Host:
         """``path`` below the root."""
         return path if self.root == "/" else os.path.join(self.root, path.lstrip("/"))
 
-    def run(self, argv: Sequence[str], timeout: Optional[float] = None) -> _command.Completed:
+    def run(self, argv: Sequence[str], timeout: Optional[float] = None) -> command.Completed:
         """Run a command with the deadline; the driver's libraries can be found whatever shell this is."""
         libraries = ":".join(
             p
             for p in (
                 os.environ.get("LD_LIBRARY_PATH", ""),
-                _hardware.DRIVER_PATH + "/lib64",
-                _hardware.DRIVER_PATH + "/lib64/common",
-                _hardware.DRIVER_PATH + "/lib64/driver",
+                hardware.DRIVER_PATH + "/lib64",
+                hardware.DRIVER_PATH + "/lib64/common",
+                hardware.DRIVER_PATH + "/lib64/driver",
             )
             if p
         )
@@ -179,7 +174,7 @@ def collect(
     for process in node["processes"]:
         process["index"] = indices.get((process["npu_id"], process["chip_id"]))
     node["topology"] = smi["topology"]
-    node["mounts"] = {p: host.kind(p) for p in _hardware.MOUNT_SOURCES} if "versions" in chosen else {}
+    node["mounts"] = {p: host.kind(p) for p in hardware.MOUNT_SOURCES} if "versions" in chosen else {}
 
     wanted = list(dict.fromkeys(paths))
     root_dir = node["docker"]["root_dir"]
@@ -281,14 +276,14 @@ def read_npu_smi(host: Host, chosen: set[str]) -> dict[str, Any]:
     """Ask npu-smi for its table, the chip map, the topology, the boards' firmware and the faults of unhealthy chips."""
     found = empty_npu_smi()
     smi = found["npu_smi"]
-    smi["directories"] = [p for p in _hardware.NPU_SMI_PATHS if host.kind(p) == "directory"]
+    smi["directories"] = [p for p in hardware.NPU_SMI_PATHS if host.kind(p) == "directory"]
     smi["path"] = host.which("npu-smi")
     if smi["path"] is None:
         if smi["directories"]:
             smi.update(error="%s is a directory, not a program" % smi["directories"][0], error_kind="directory")
         else:
             smi.update(
-                error="npu-smi is not installed (looked in %s)" % ", ".join(_hardware.NPU_SMI_PATHS),
+                error="npu-smi is not installed (looked in %s)" % ", ".join(hardware.NPU_SMI_PATHS),
                 error_kind="missing",
             )
         return found
@@ -340,7 +335,7 @@ def _read_npu_smi_more(host: Host, chosen: set[str], found: dict[str, Any]) -> N
         if text is None:
             return None
         try:
-            answer: dict[str, Any] = _npu_smi_sub.parse_command(text, "info " + " ".join(words))
+            answer: dict[str, Any] = smi_commands.parse_command(text, "info " + " ".join(words))
             return answer
         except _npu_smi.NpuSmiError as exc:
             host.problem("npu-smi info " + " ".join(words), str(exc))
@@ -383,7 +378,7 @@ def merged_values(answer: Mapping[str, Any]) -> dict[str, str]:
 
 def read_device_nodes(host: Host) -> list[dict[str, Any]]:
     """The device nodes of the NPUs and of their managers, NPUs first and in order."""
-    managers = {os.path.basename(p) for p in _hardware.MANAGER_NODES}
+    managers = {os.path.basename(p) for p in hardware.MANAGER_NODES}
     found = []
     for name in host.names("/dev"):
         match = _DAVINCI.match(name)
@@ -433,9 +428,9 @@ def read_pci(host: Host) -> list[dict[str, Any]]:
     functions: Optional[list[dict[str, Any]]] = None
     program = host.which("lspci")
     if program:
-        done = host.run([program, "-D", "-n", "-d", _hardware.VENDOR + ":"])
+        done = host.run([program, "-D", "-n", "-d", hardware.VENDOR + ":"])
         if done.ok:
-            functions = [dict(f) for f in _lspci.parse_lspci(done.stdout)]
+            functions = [dict(f) for f in lspci.parse_lspci(done.stdout)]
         else:
             host.problem("lspci", done.describe())
     if functions is None:
@@ -443,9 +438,9 @@ def read_pci(host: Host) -> list[dict[str, Any]]:
     found = []
     for function in functions:
         # The vendor makes network cards and disks too.
-        if function["id"] not in _hardware.PCI_IDS and function.get("class_id") != _hardware.ACCELERATOR_CLASS:
+        if function["id"] not in hardware.PCI_IDS and function.get("class_id") != hardware.ACCELERATOR_CLASS:
             continue
-        address = _hardware.normal_address(function["address"])
+        address = hardware.normal_address(function["address"])
         folder = "/sys/bus/pci/devices/%s" % address
         numa = (host.read(folder + "/numa_node") or "").strip()
         driver = host.path(folder + "/driver")
@@ -466,7 +461,7 @@ def _pci_tree(host: Host) -> list[dict[str, Any]]:
     for address in host.names("/sys/bus/pci/devices"):
         folder = "/sys/bus/pci/devices/%s/" % address
         vendor, device, kind = ((host.read(folder + n) or "").strip() for n in ("vendor", "device", "class"))
-        if vendor == "0x" + _hardware.VENDOR:
+        if vendor == "0x" + hardware.VENDOR:
             found.append({"address": address, "id": "%s:%s" % (vendor[2:], device[2:]), "class_id": kind[2:6] or None})
     return found
 
@@ -499,7 +494,7 @@ def join_devices(
     """One record per chip: the tool's row with its node, its place in the machine and its holders."""
     mapped = {(c["npu_id"], c["chip_id"]): c for c in chips}
     present = sorted(n["index"] for n in device_nodes if n["index"] is not None)
-    functions = {_hardware.normal_address(f["address"]): f for f in pci}
+    functions = {hardware.normal_address(f["address"]): f for f in pci}
     affinity = _affinities(topology, len(devices))
     joined = []
     for position, device in enumerate(devices):
@@ -511,7 +506,7 @@ def join_devices(
             logic_id = device.get("device_id")
         index = device_index(position, logic_id, phy_id, present)
         path = None if index is None else "/dev/davinci%d" % index
-        function = functions.get(_hardware.normal_address(device["bus_id"]), {})
+        function = functions.get(hardware.normal_address(device["bus_id"]), {})
         board = (boards or {}).get(key[0], {})
         detail = (health or {}).get(key, {})
         joined.append(
@@ -578,7 +573,7 @@ def holders(
             described = describe_process(pid, facts["name"], facts, by_id)
             add(_holder_of_process(described, None, "open"))
     for container in containers:
-        if container["state"] not in _docker.LIVE_STATES:
+        if container["state"] not in docker.LIVE_STATES:
             continue
         if path is not None and path in container["devices"]:
             add(_holder_of_container(container, "device"))
@@ -619,7 +614,7 @@ def _holder_of_container(container: Mapping[str, Any], how: str) -> dict[str, An
 
 def container_is_managed(container: Mapping[str, Any]) -> bool:
     """Whether a container is one of ours."""
-    return str((container.get("labels") or {}).get(_docker.LABEL_MANAGED, "")).lower() == "true"
+    return str((container.get("labels") or {}).get(docker.LABEL_MANAGED, "")).lower() == "true"
 
 
 def unit_is_managed(unit: Optional[str]) -> bool:
@@ -716,7 +711,7 @@ def describe_process(
                 "runtime": "docker" if known else other.get("runtime"),
             }
             managed = container_is_managed(known) if known else False
-            unit = (known or {}).get("labels", {}).get(_docker.LABEL_UNIT) or None
+            unit = (known or {}).get("labels", {}).get(docker.LABEL_UNIT) or None
         else:
             managed = unit_is_managed(unit)
     return {"pid": pid, "name": name, "container": container, "unit": unit, "managed": managed}
@@ -757,13 +752,13 @@ def read_versions(host: Host) -> dict[str, Any]:
     found = empty_versions()
     text = host.read_noted("/etc/ascend_install.info")
     if text is not None:
-        found["install_info"] = dict(_version_info.parse_pairs(text))
+        found["install_info"] = dict(version_files.parse_pairs(text))
     base = (found["install_info"] or {}).get("driver_install_path_param") or "/usr/local/Ascend"
     for part in ("driver", "firmware"):
         path = "%s/%s/version.info" % (base.rstrip("/"), part)
         text = host.read_noted(path)
         if text is not None:
-            found[part] = dict(_version_info.parse_version_info(text), path=path)
+            found[part] = dict(version_files.parse_version_info(text), path=path)
     seen: set[str] = set()
     for pattern in ("cann-*/*-linux", "cann/*-linux", "ascend-toolkit/*/*-linux", "ascend-toolkit/latest"):
         full = host.path("/usr/local/Ascend/%s/ascend_toolkit_install.info" % pattern)
@@ -773,7 +768,7 @@ def read_versions(host: Host) -> dict[str, Any]:
                 continue
             seen.add(real)
             shown = real if host.root == "/" else "/" + os.path.relpath(real, os.path.realpath(host.root))
-            info = _version_info.parse_version_info(host.read(shown) or "")
+            info = version_files.parse_version_info(host.read(shown) or "")
             found["cann"].append(
                 {
                     "version": info["version"],
@@ -793,7 +788,7 @@ def empty_docker() -> dict[str, Any]:
     """What ``read_docker`` returns when nothing was asked."""
     return dict(
         {"installed": False, "running": False, "error": None},
-        **_docker.empty_info(),
+        **docker.empty_info(),
         root_free_bytes=None,
         root_total_bytes=None,
         root_filesystem=None,
@@ -806,16 +801,16 @@ def empty_docker() -> dict[str, Any]:
 def read_docker(host: Host) -> dict[str, Any]:
     """The docker daemon, its containers and its images."""
     found = empty_docker()
-    client = _docker.Docker(timeout=host.timeout, run=host.run)
+    client = docker.Docker(timeout=host.timeout, run=host.run)
     try:
         found.update(client.info(), installed=True, running=True)
-    except _docker.DockerError as exc:
+    except docker.DockerError as exc:
         found.update(installed=exc.installed, error=str(exc))
         return found
     try:
         found["containers"] = client.containers()
         found["images"] = client.images()
-    except _docker.DockerError as exc:
+    except docker.DockerError as exc:
         found["error"] = str(exc)
         host.problem("docker", str(exc))
     return found
@@ -889,7 +884,7 @@ def read_ports(
     # Workers inherit their parent's sockets: the listener is the oldest, the one with the lowest number.
     sockets = {inode: pid for pid in sorted(scan, reverse=True) for inode in scan[pid]["sockets"]}
     by_id = {c["id"]: c for c in containers}
-    published = {p: c for c in containers if c["state"] in _docker.LIVE_STATES for p in c["published_ports"]}
+    published = {p: c for c in containers if c["state"] in docker.LIVE_STATES for p in c["published_ports"]}
     found: dict[tuple[int, Optional[int]], dict[str, Any]] = {}
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         for port, address, inode in parse_listeners(host.read(table) or ""):
@@ -948,7 +943,7 @@ def read_hccn(host: Host, indices: Sequence[int] = ()) -> dict[str, Any]:
     kind = host.kind("/etc/hccn.conf")
     text = host.read("/etc/hccn.conf") or ""
     addresses = {int(n): a for n, a in re.findall(r"^\s*address_(\d+)\s*=\s*(\S+)", text, re.MULTILINE)}
-    tool = host.which("hccn_tool") or _hardware.HCCN_TOOL
+    tool = host.which("hccn_tool") or hardware.HCCN_TOOL
     links = []
     for index in indices if kind == "file" and host.kind(tool) == "file" else ():
         done = host.run([tool, "-i", str(index), "-link", "-g"], timeout=min(host.timeout, 10.0))

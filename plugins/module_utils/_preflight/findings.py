@@ -13,15 +13,12 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Callable, Iterable, Iterator, Mapping, Optional, Sequence
 
-from ansible_collections.ascend.fleet.plugins.module_utils import (
-    _compatibility,
-    _containers,
-    _docker,
-    _hardware,
-    _slots,
-    _version_info,
-)
-from ansible_collections.ascend.fleet.plugins.module_utils._versions import Version, compare
+from .._base.versions import Version, compare
+from .._host import containers
+from .._host import docker as _docker
+from .._npu import hardware as _hardware
+from .._npu import slots, version_files
+from .._release import compatibility
 
 ERROR = "error"
 WARNING = "warning"
@@ -615,7 +612,7 @@ def _driver_level(f: Facts) -> tuple[Optional[str], str]:
     wanted = (f.release.get("driver") or {}).get("version")
     if not version or not f.cann or (wanted and same(version, wanted)):
         return None, ""
-    return version, _compatibility.driver_level(f.table, f.cann, version)
+    return version, compatibility.driver_level(f.table, f.cann, version)
 
 
 @check(
@@ -628,7 +625,7 @@ def _driver_level(f: Facts) -> tuple[Optional[str], str]:
 )
 def _driver_incompatible(f: Facts) -> Iterator[Found]:
     version, level = _driver_level(f)
-    if version and level == _compatibility.INCOMPATIBLE:
+    if version and level == compatibility.INCOMPATIBLE:
         yield Found(
             "driver %s, incompatible with CANN %s" % (version, f.cann),
             "%s%s" % (_wanted(f, "driver"), _also(f)),
@@ -637,7 +634,7 @@ def _driver_incompatible(f: Facts) -> Iterator[Found]:
 
 
 def _also(f: Facts) -> str:
-    known = _compatibility.drivers_for(f.table, f.cann)
+    known = compatibility.drivers_for(f.table, f.cann)
     return " (or, for CANN %s: %s)" % (f.cann, ", ".join(known)) if known else ""
 
 
@@ -651,7 +648,7 @@ def _also(f: Facts) -> str:
 )
 def _driver_compatible(f: Facts) -> Iterator[Found]:
     version, level = _driver_level(f)
-    if version and level in (_compatibility.PAIRED, _compatibility.COMPATIBLE):
+    if version and level in (compatibility.PAIRED, compatibility.COMPATIBLE):
         yield Found("driver %s, %s with CANN %s" % (version, level, f.cann), "%s" % _wanted(f, "driver"))
 
 
@@ -665,7 +662,7 @@ def _driver_compatible(f: Facts) -> Iterator[Found]:
 )
 def _driver_unknown(f: Facts) -> Iterator[Found]:
     version, level = _driver_level(f)
-    if version and level == _compatibility.UNKNOWN:
+    if version and level == compatibility.UNKNOWN:
         yield Found("driver %s, not listed for CANN %s" % (version, f.cann), "%s%s" % (_wanted(f, "driver"), _also(f)))
 
 
@@ -734,7 +731,7 @@ def _firmware_package(f: Facts) -> Iterator[Found]:
 
 def _firmware_is_out(f: Facts) -> bool:
     package = f.version("firmware").get("package_version")
-    return bool(package) and _compatibility.driver_level(f.table, f.cann, str(package)) == _compatibility.INCOMPATIBLE
+    return bool(package) and compatibility.driver_level(f.table, f.cann, str(package)) == compatibility.INCOMPATIBLE
 
 
 @check(
@@ -748,7 +745,7 @@ def _firmware_is_out(f: Facts) -> bool:
 def _firmware_range(f: Facts) -> Iterator[Found]:
     ranges = f.version("driver").get("compatible_version_fw") or []
     version = f.version("firmware").get("version")
-    if ranges and version and not _version_info.in_ranges(version, ranges):
+    if ranges and version and not version_files.in_ranges(version, ranges):
         yield Found(
             "firmware %s with driver %s" % (version, f.version("driver").get("version")),
             "firmware from %s" % " or ".join("%s to %s" % tuple(r) for r in ranges),
@@ -848,7 +845,7 @@ def _firmware_lists_driver(f: Facts) -> Iterator[Found]:
 
 
 def _advice(f: Facts, pair: str) -> Iterator[Found]:
-    for entry in _compatibility.advice(f.node.get("versions") or {}):
+    for entry in compatibility.advice(f.node.get("versions") or {}):
         if entry["pair"] == pair:
             yield Found(entry["found"], entry["needed"])
 
@@ -880,7 +877,7 @@ def _host_cann(f: Facts) -> Iterator[Found]:
 def _vllm_ascend_cann(f: Facts) -> Iterator[Found]:
     for image in f.images:
         version = (image.get("components") or {}).get("vllm_ascend")
-        wanted = _compatibility.cann_for(f.table, str(version)) if version else None
+        wanted = compatibility.cann_for(f.table, str(version)) if version else None
         if wanted and f.cann and not same(wanted, f.cann):
             yield Found("vllm-ascend %s with CANN %s" % (version, f.cann), "CANN %s for it" % wanted)
             return
@@ -896,9 +893,9 @@ def _vllm_ascend_cann(f: Facts) -> Iterator[Found]:
 def _release_pair(f: Facts) -> Iterator[Found]:
     wanted = (f.release.get("driver") or {}).get("version")
     if wanted and f.cann:
-        level = _compatibility.driver_level(f.table, f.cann, str(wanted))
-        if level == _compatibility.INCOMPATIBLE:
-            known = _compatibility.drivers_for(f.table, f.cann)
+        level = compatibility.driver_level(f.table, f.cann, str(wanted))
+        if level == compatibility.INCOMPATIBLE:
+            known = compatibility.drivers_for(f.table, f.cann)
             yield Found("driver %s with CANN %s" % (wanted, f.cann), ", or ".join(known) or "another driver")
 
 
@@ -1305,7 +1302,7 @@ def _stop_words(holder: Mapping[str, Any]) -> str:
     if runtime == "containerd" and str(holder["name"]).count("/") == 2:
         space, pod, _name = str(holder["name"]).split("/")
         return "kubectl -n %s delete pod %s" % (space, pod)
-    return str(_containers.STOP.get(runtime, "docker stop %s") % holder["name"])
+    return str(containers.STOP.get(runtime, "docker stop %s") % holder["name"])
 
 
 def _memory_words(memory_mb: int) -> str:
@@ -1823,8 +1820,8 @@ def _hccl_ports(f: Facts) -> Iterator[Found]:
         return
     first, last = int(words[0]), int(words[1])
     replicas = max(1, len(f.ports))
-    start = _slots.FIRST_HCCL_PORT
-    wanted = range(start, start + _slots.HCCL_PORTS * replicas)
+    start = slots.FIRST_HCCL_PORT
+    wanted = range(start, start + slots.HCCL_PORTS * replicas)
     reserved = _port_set(str(f.tuning("net.ipv4.ip_local_reserved_ports") or ""))
     exposed = [p for p in wanted if first <= p <= last and p not in reserved]
     if exposed:

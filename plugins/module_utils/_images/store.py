@@ -11,9 +11,12 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import Any, Callable, Optional, Sequence
 
-from ansible_collections.ascend.fleet.plugins.module_utils import _command, _image_archive, _lfs, _progress
-from ansible_collections.ascend.fleet.plugins.module_utils._docker import Docker
-from ansible_collections.ascend.fleet.plugins.module_utils._image_archive import ArchivedImage
+from .._artifacts import lfs
+from .._base import command
+from .._base import progress as _progress
+from .._host.docker import Docker
+from . import archive
+from .archive import ArchivedImage
 
 _INSPECT_AT_ONCE = 50
 _ROOM = 512 * 1000 * 1000
@@ -48,7 +51,7 @@ class Outcome:
 class ImageStore:
     """Docker's images: what they are, loading one, tagging one."""
 
-    def __init__(self, timeout: float = 60.0, run: Callable[..., _command.Completed] = _command.run) -> None:
+    def __init__(self, timeout: float = 60.0, run: Callable[..., command.Completed] = command.run) -> None:
         self._timeout = timeout
         self._run = run
 
@@ -127,7 +130,7 @@ def ensure(wanted: Wanted, store: ImageStore, *, check: bool) -> Outcome:
         outcome.message = "%s is not there yet, so what it holds cannot be told" % wanted.path
         return outcome
     images, outcome.unread = _read(wanted, check=check)
-    image = _image_archive.choose(images, wanted.tag or "", wanted.path, wanted.machine)
+    image = archive.choose(images, wanted.tag or "", wanted.path, wanted.machine)
     _check_identity(wanted, image)
     outcome.config_digest = image.config_digest
     outcome.architecture = image.machine
@@ -199,7 +202,7 @@ def _check_disk(wanted: Wanted, image: ArchivedImage, info: dict[str, Any], pres
     if not root or not os.path.isdir(root):
         return
     status = os.statvfs(root)
-    problem = _lfs.disk_problem(
+    problem = lfs.disk_problem(
         needed=2 * image.layer_bytes + _ROOM,
         free=status.f_bavail * status.f_frsize,
         place=root,
@@ -239,7 +242,7 @@ def is_quickly_read(wanted: Wanted) -> bool:
         if _recall(wanted) is not None:
             return True  # not even opened
         with open(wanted.path, "rb") as handle:
-            return bool(_image_archive.compression_of(handle.read(8)) == "none")
+            return bool(archive.compression_of(handle.read(8)) == "none")
     except (OSError, ImageError):
         return True  # the error is quick
 
@@ -250,7 +253,7 @@ def _read(wanted: Wanted, *, check: bool) -> tuple[list[ArchivedImage], bool]:
     known = _recall(wanted)
     if known is not None:
         return known, False
-    images: list[ArchivedImage] = _image_archive.read_archive(wanted.path)
+    images: list[ArchivedImage] = archive.read_archive(wanted.path)
     if wanted.cache and not check:
         os.makedirs(os.path.dirname(wanted.cache), mode=0o755, exist_ok=True)
         fresh = wanted.cache + ".new"

@@ -10,7 +10,9 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any, Callable, Mapping, Optional, Sequence
 
-from ansible_collections.ascend.fleet.plugins.module_utils import _command, _http, _units, _vllm_log
+from .._base import command, http
+from . import log as _vllm_log
+from . import units as _units
 
 _SHOWN_LINES = 15
 # What a unit says when it removes a container that is not there: nothing is wrong.
@@ -58,8 +60,8 @@ class Watcher:
         began: Optional[float] = None,
         max_restarts: int = 0,
         poll: float = 2.0,
-        run: Callable[..., _command.Completed] = _command.run,
-        fetch: Callable[..., _http.Answer] = _http.fetch,
+        run: Callable[..., command.Completed] = command.run,
+        fetch: Callable[..., http.Answer] = http.fetch,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:

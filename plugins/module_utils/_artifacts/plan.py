@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import Any, Mapping, Optional
 
-from ansible_collections.ascend.fleet.plugins.module_utils import _lfs
+from . import lfs
 
 
 class SelectionError(Exception):
@@ -53,10 +53,10 @@ def artifact_plan(
     model = release["model"]
     image_revision = str(image.get("revision") or "main")
     model_revision = str(model.get("revision") or "main")
-    image_url = _lfs.rewrite_origin(str(image["repository"]), origin)
-    image_folder = os.path.join(root, "repositories", _lfs.repository_folder(str(image["repository"]), image_revision))
+    image_url = lfs.rewrite_origin(str(image["repository"]), origin)
+    image_folder = os.path.join(root, "repositories", lfs.repository_folder(str(image["repository"]), image_revision))
     weights_folder = os.path.join(
-        root, "models", _lfs.safe_name(str(model["name"])) + _lfs.revision_suffix(model_revision)
+        root, "models", lfs.safe_name(str(model["name"])) + lfs.revision_suffix(model_revision)
     )
     return {
         "image": dict(image, repository=image_url, revision=image_revision),
@@ -65,7 +65,7 @@ def artifact_plan(
         "image_checksums": {str(image["path"]): str(image["sha256"])} if image.get("sha256") else {},
         "model": {
             "name": str(model["name"]),
-            "repository": _lfs.rewrite_origin(str(model["repository"]), origin),
+            "repository": lfs.rewrite_origin(str(model["repository"]), origin),
             "revision": model_revision,
             "include": list(model.get("include") or ["*"]),
             "exclude": list(model.get("exclude") or []),

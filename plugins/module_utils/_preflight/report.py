@@ -7,26 +7,15 @@ from __future__ import annotations
 
 import re
 import textwrap
-from functools import lru_cache
-from pathlib import Path
 from typing import Any, Mapping, Optional, Sequence
 from xml.etree import ElementTree
 
-import yaml
-from ansible_collections.ascend.fleet.plugins.module_utils import _findings
+from . import findings as _findings
 
-_TABLE = Path(__file__).resolve().parent / "compatibility.yml"
 _WIDTH = 118
 # From so many hosts on, hosts whose row of the table would read the same share one.
 _MANY = 13
 NOT_CHECKED = "not checked"
-
-
-@lru_cache(maxsize=1)
-def compatibility_table() -> dict[str, Any]:
-    """The table of what goes with what."""
-    table: dict[str, Any] = yaml.safe_load(_TABLE.read_text(encoding="utf-8"))
-    return table
 
 
 def build(
@@ -118,9 +107,9 @@ def shorten(names: Sequence[str]) -> str:
     """Host names in order, runs of numbers put together: ``a2-[01-03,07], gw`` of a2-01, a2-02, a2-03, a2-07, gw."""
     padded: set[tuple[str, str, int]] = set()
     split = {name: _NUMBERED.fullmatch(name) for name in dict.fromkeys(names)}
-    for match in filter(None, split.values()):
-        if match.group(2).startswith("0") and len(match.group(2)) > 1:
-            padded.add((match.group(1), match.group(3), len(match.group(2))))
+    for numbered in filter(None, split.values()):
+        if numbered.group(2).startswith("0") and len(numbered.group(2)) > 1:
+            padded.add((numbered.group(1), numbered.group(3), len(numbered.group(2))))
     groups: dict[tuple[str, str, int], list[int]] = {}
     for name, match in split.items():
         if match is None:

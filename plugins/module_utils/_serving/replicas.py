@@ -11,8 +11,10 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Mapping, Optional, Sequence
 
-from ansible_collections.ascend.fleet.plugins.module_utils import _docker, _release, _slots
-from ansible_collections.ascend.fleet.plugins.module_utils._hardware import MOUNT_SOURCES
+from .._host import docker as _docker
+from .._npu import slots as _slots
+from .._npu.hardware import MOUNT_SOURCES
+from .._release import schema
 
 PROFILES = ("least_privilege", "guide")
 CONFIG_DIR = "/etc/ascend-fleet"
@@ -241,10 +243,10 @@ def plan(node: Mapping[str, Any], release: Mapping[str, Any], settings: Settings
         overrides.setdefault("allowed-local-media-path", settings.media)
     options = merge_options(serve["options"], overrides)
     components = [i.get("components") or {} for i in release["images"]]
-    problems = _release.check_serve_options(settings.options, "vllm_serve_options", components=components)
-    problems += _release.check_together(options, "vllm_serve_options")
+    problems = schema.check_serve_options(settings.options, "vllm_serve_options", components=components)
+    problems += schema.check_together(options, "vllm_serve_options")
     for name, value in settings.environment.items():
-        problems += _release.check_variable(name, value, "vllm_serve_environment.%s" % name)
+        problems += schema.check_variable(name, value, "vllm_serve_environment.%s" % name)
     if problems:
         raise VllmError("; ".join(p.text() for p in problems))
     slots = _slots.plan_slots(

@@ -23,8 +23,8 @@ import urllib.request
 from typing import Callable, Iterable, Optional
 from urllib.parse import urlsplit
 
-from ansible_collections.ascend.fleet.plugins.module_utils import _lfs, _torrent
-from ansible_collections.ascend.fleet.plugins.module_utils._files import NO_LINK, remove, write_atomically
+from .._base.files import NO_LINK, remove, write_atomically
+from . import lfs, torrent
 
 _CHUNK = 1024 * 1024
 #: A server that sends nothing for so long is taken for dead.
@@ -134,7 +134,7 @@ class HttpStore:
 
     def pieces(self, oid: str, size: int) -> Optional[bytes]:
         """Return the hashes of an object's pieces, or None when the store does not share it."""
-        if size < _torrent.SMALLEST:
+        if size < torrent.SMALLEST:
             return None
         try:
             with self._open(pieces_path(oid)) as answer:
@@ -145,7 +145,7 @@ class HttpStore:
             return None
         except (OSError, http.client.HTTPException) as exc:
             raise StoreUnreachable("the connection broke: %s" % exc) from exc
-        return found if _torrent.is_whole(found, size) else None
+        return found if torrent.is_whole(found, size) else None
 
     def bring(self, oid: str, size: int, part: str, count: Callable[[int], None] = lambda length: None) -> None:
         """Complete ``part`` from the bytes it has; verified while it streams."""
@@ -212,7 +212,7 @@ def open_store(source: str, ca_path: Optional[str] = None) -> FolderStore | Http
         return HttpStore(source, ca_path)
     if source.startswith("/"):
         return FolderStore(source)
-    raise _lfs.ArtifactError("the source is %r; needed is a URL with http or https, or an absolute path" % source)
+    raise lfs.ArtifactError("the source is %r; needed is a URL with http or https, or an absolute path" % source)
 
 
 # --- filling one ----------------------------------------------------------------------------------------------------
@@ -269,16 +269,16 @@ def publish(
 def is_shared(store: str, oid: str, size: int) -> bool:
     """Whether a store holds what makes an object's torrent, or the object is too small for one."""
     names = (pieces_path(oid), "shared")
-    return size < _torrent.SMALLEST or all(os.path.exists(os.path.join(store, name)) for name in names)
+    return size < torrent.SMALLEST or all(os.path.exists(os.path.join(store, name)) for name in names)
 
 
 def _share(store: str, oid: str, size: int, count: Callable[[int], None]) -> None:
     """Add what makes an object's torrent. The tracker's list comes first: the other file says that both are there."""
     target = os.path.join(store, pieces_path(oid))
-    pieces = _torrent.hash_pieces(os.path.join(store, object_path(oid)), count)
+    pieces = torrent.hash_pieces(os.path.join(store, object_path(oid)), count)
     # Appended, as another run may add to it at the same time; the tracker reads neither empty nor torn lines.
     with open(os.path.join(store, "shared"), "ab", buffering=0) as listed:
-        listed.write(b"\n%s\n" % _torrent.info_hash(oid, size, pieces).encode())
+        listed.write(b"\n%s\n" % torrent.info_hash(oid, size, pieces).encode())
         os.fchmod(listed.fileno(), 0o644)
     _make_readable(store, os.path.dirname(target))
     write_atomically(target, pieces, 0o644)

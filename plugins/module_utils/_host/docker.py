@@ -9,9 +9,9 @@ import json
 import re
 from typing import Any, Callable, Iterable, Optional
 
-from ansible_collections.ascend.fleet.plugins.module_utils import _command
+from .._base import command
 
-RunCommand = Callable[..., _command.Completed]
+RunCommand = Callable[..., command.Completed]
 
 LABEL_MANAGED = "ascend.fleet.managed"
 LABEL_UNIT = "ascend.fleet.unit"
@@ -36,7 +36,7 @@ class DockerError(Exception):
 class Docker:
     """The docker command line of this host, read-only."""
 
-    def __init__(self, timeout: float = 20.0, binary: str = "docker", run: RunCommand = _command.run) -> None:
+    def __init__(self, timeout: float = 20.0, binary: str = "docker", run: RunCommand = command.run) -> None:
         self.timeout = timeout
         self.binary = binary
         self._run = run
@@ -84,7 +84,7 @@ class Docker:
         return str(done.stdout)
 
 
-def _error(done: _command.Completed) -> DockerError:
+def _error(done: command.Completed) -> DockerError:
     installed = done.exit_status != 127
     if not installed:
         return DockerError("the program `%s` is not installed" % done.argv[0], installed=False)

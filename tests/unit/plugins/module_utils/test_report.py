@@ -9,8 +9,9 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from ansible_collections.ascend.fleet.plugins.module_utils import _findings
-from ansible_collections.ascend.fleet.plugins.plugin_utils import _preflight
+from ansible_collections.ascend.fleet.plugins.module_utils._preflight import findings as _findings
+from ansible_collections.ascend.fleet.plugins.module_utils._preflight import report as _preflight
+from ansible_collections.ascend.fleet.plugins.plugin_utils._compatibility import compatibility_table
 
 
 def finding(identity: str, found: str = "x", ignored: bool = False) -> dict[str, Any]:
@@ -124,7 +125,7 @@ def test_junit_survives_a_devices_garbage() -> None:
 
 
 def test_the_compatibility_table_names_what_the_catalogue_asks_for() -> None:
-    table = _preflight.compatibility_table()
+    table = compatibility_table()
     assert {"cann_driver", "vllm_ascend_cann"} == set(table)
 
 

@@ -17,22 +17,13 @@ from dataclasses import dataclass, field
 from typing import Callable, Iterable, Mapping, Optional, Sequence, TypeVar
 from urllib.parse import urlsplit
 
-from ansible_collections.ascend.fleet.plugins.module_utils import (
-    _command,
-    _lfs,
-    _lfs_store,
-    _progress,
-    _swarm,
-    _torrent,
-)
-from ansible_collections.ascend.fleet.plugins.module_utils._files import (
-    NO_LINK,
-    beside_others,
-    locked,
-    remove,
-    write_atomically,
-)
-from ansible_collections.ascend.fleet.plugins.module_utils._lfs import ArtifactError, Record, State, Wanted
+from .._base import command
+from .._base import progress as _progress
+from .._base.files import NO_LINK, beside_others, locked, remove, write_atomically
+from . import lfs as _lfs
+from . import stores, torrent
+from . import swarm as _swarm
+from .lfs import ArtifactError, Record, State, Wanted
 
 _CHUNK = 8 * 1024 * 1024
 #: What git needs itself: trees, small files, its temporary packs.
@@ -152,7 +143,7 @@ class Repository:
                 try:
                     wanted = self._resolve_from(store, state)
                     break
-                except _lfs_store.StoreError as exc:
+                except stores.StoreError as exc:
                     self._note(store, exc)
             else:
                 if not self.request.ask_origin:
@@ -183,7 +174,7 @@ class Repository:
                 self._bring_from(store, absent, state)
                 self.outcome.source = store.name
                 return self._conclude(state, wanted, absent)
-            except _lfs_store.StoreError as exc:
+            except stores.StoreError as exc:
                 self._note(store, exc)
         if not self.request.ask_origin:
             raise self._no_source()
@@ -242,10 +233,10 @@ class Repository:
 
     # --- stores: a mirror's, a bundle's, our own --------------------------------------------------------------------
 
-    def _stores(self) -> list[_lfs_store.FolderStore | _lfs_store.HttpStore]:
-        return [_lfs_store.open_store(source, self.request.sources_ca_path) for source in self.request.sources]
+    def _stores(self) -> list[stores.FolderStore | stores.HttpStore]:
+        return [stores.open_store(source, self.request.sources_ca_path) for source in self.request.sources]
 
-    def _note(self, store: _lfs_store.FolderStore | _lfs_store.HttpStore, exc: Exception) -> None:
+    def _note(self, store: stores.FolderStore | stores.HttpStore, exc: Exception) -> None:
         self.outcome.notes.append("%s was passed over: %s" % (store.name, exc))
 
     def _no_source(self) -> ArtifactError:
@@ -255,12 +246,12 @@ class Repository:
             "this release." % (self.request.repository, self.request.revision, said or "No source is named")
         )
 
-    def _resolve_from(self, store: _lfs_store.FolderStore | _lfs_store.HttpStore, state: State) -> list[Wanted]:
+    def _resolve_from(self, store: stores.FolderStore | stores.HttpStore, state: State) -> list[Wanted]:
         """Learn commit and files from a store's manifest; small files come at once, as the origin's would."""
         text = self._again(lambda: store.manifest(self._key))
         manifest = _lfs.parse_manifest(text)
         if manifest is None or not manifest.files:
-            raise _lfs_store.StoreError("its manifest cannot be read")
+            raise stores.StoreError("its manifest cannot be read")
         remembered = _lfs.remembered_commit(state, self._key, self.request.revision)
         if remembered is None and _lfs.is_commit(self.request.revision):
             remembered = self.request.revision
@@ -268,7 +259,7 @@ class Repository:
             self.outcome.moved_from = remembered if remembered != manifest.commit else None
             remembered = None
         if remembered not in (None, manifest.commit):
-            raise _lfs_store.StoreError(
+            raise stores.StoreError(
                 "it holds commit %s, this host is at %s (refresh follows it)" % (manifest.commit[:12], remembered)
             )
         self.outcome.commit = manifest.commit
@@ -284,13 +275,13 @@ class Repository:
             if self.request.layout == "model":
                 self._check_model(wanted)
         except ArtifactError as exc:
-            raise _lfs_store.StoreError(str(exc)) from exc
+            raise stores.StoreError(str(exc)) from exc
         self.outcome.files = wanted
         return wanted
 
     def _bring_from(
         self,
-        store: _lfs_store.FolderStore | _lfs_store.HttpStore,
+        store: stores.FolderStore | stores.HttpStore,
         absent: Sequence[Wanted],
         state: State,
     ) -> None:
@@ -326,7 +317,7 @@ class Repository:
             if error is not None:
                 raise error
         if len(arrived) != len(sizes):
-            raise _lfs_store.StoreError("%d of its objects have not come whole" % (len(sizes) - len(arrived)))
+            raise stores.StoreError("%d of its objects have not come whole" % (len(sizes) - len(arrived)))
         self._rescue({})
         if shared:
             problem = self._swarm.seed(
@@ -338,10 +329,10 @@ class Repository:
                 self.outcome.notes.append("nothing is given to other hosts: %s" % problem)
 
     def _bring_shared(
-        self, store: _lfs_store.FolderStore | _lfs_store.HttpStore, needed: Sequence[Wanted]
+        self, store: stores.FolderStore | stores.HttpStore, needed: Sequence[Wanted]
     ) -> list[_swarm.Shared]:
         """Let other hosts give what they can; return what is shared. The store gives the rest."""
-        if not self.request.swarm.trackers or not isinstance(store, _lfs_store.HttpStore):
+        if not self.request.swarm.trackers or not isinstance(store, stores.HttpStore):
             return []
         obstacle = self._swarm.obstacle()
         if obstacle:
@@ -349,7 +340,7 @@ class Repository:
             return []
         sizes = {w.oid: w.size for w in needed}
         left = _lfs.plan_rescue(self._partials(), sizes)
-        mirrors = [store, *(s for s in self._stores() if isinstance(s, _lfs_store.HttpStore) and s.name != store.name)]
+        mirrors = [store, *(s for s in self._stores() if isinstance(s, stores.HttpStore) and s.name != store.name)]
         shared = []
         try:
             for w in needed:
@@ -359,7 +350,7 @@ class Repository:
                 if pieces is not None:
                     seeds = tuple(mirror.object_url(w.oid) for mirror in mirrors)
                     shared.append(_swarm.Shared(w.oid, w.size, pieces, seeds))
-        except _lfs_store.StoreUnreachable as exc:
+        except stores.StoreUnreachable as exc:
             self.outcome.notes.append("nothing was shared with other hosts: %s" % exc)
             return []
         if not shared:
@@ -386,9 +377,9 @@ class Repository:
             self.outcome.notes.append("other hosts did not give everything: %s" % problem)
         return shared
 
-    def _fill_holes(self, store: _lfs_store.FolderStore | _lfs_store.HttpStore, needed: Sequence[Wanted]) -> None:
+    def _fill_holes(self, store: stores.FolderStore | stores.HttpStore, needed: Sequence[Wanted]) -> None:
         """Let a web server give what is missing of files that came in pieces from anywhere."""
-        if not isinstance(store, _lfs_store.HttpStore):
+        if not isinstance(store, stores.HttpStore):
             return
         sizes = {w.oid: w.size for w in needed}
         for w in needed:
@@ -398,7 +389,7 @@ class Repository:
             name, pieces = found
 
             def fill(oid: str = w.oid, size: int = w.size, name: str = name, pieces: bytes = pieces) -> None:
-                store.fill(oid, name, _torrent.holes(name, pieces, size))
+                store.fill(oid, name, torrent.holes(name, pieces, size))
 
             with self._progress.watching("download", lambda: self._arrived(sizes), sum(sizes.values())):
                 self._again(fill, functools.partial(self._swarm.received, w.oid))
@@ -422,13 +413,13 @@ class Repository:
         pieces = {oid: partial.size for oid, partial in (*rescue.keep.items(), *rescue.whole.items())}
         return sum(max(pieces.get(oid, 0), self._swarm.received(oid)) for oid in sizes)
 
-    def _bring_one(self, store: _lfs_store.FolderStore | _lfs_store.HttpStore, w: Wanted, part: str) -> None:
+    def _bring_one(self, store: stores.FolderStore | stores.HttpStore, w: Wanted, part: str) -> None:
         begun = bool(_size(part))
         try:
             self._again(lambda: store.bring(w.oid, w.size, part), lambda: _size(part) or 0)
-        except _lfs_store.StoreUnreachable:
+        except stores.StoreUnreachable:
             raise
-        except _lfs_store.StoreError:
+        except stores.StoreError:
             if not begun or os.path.exists(part):
                 raise
             # What was there before may have been wrong: once more, from nothing.
@@ -440,7 +431,7 @@ class Repository:
         while True:
             try:
                 return work()
-            except _lfs_store.StoreUnreachable:
+            except stores.StoreUnreachable:
                 have = measure()
                 attempt = 1 if have > most >= 0 else attempt + 1
                 most = max(most, have)
@@ -464,7 +455,7 @@ class Repository:
         if self.request.store is None:
             return True
         objects = [(w.oid, w.size) for w in self.outcome.files]
-        return _lfs_store.is_published(self.request.store, self._key, self._manifest(), objects, self.request.share)
+        return stores.is_published(self.request.store, self._key, self._manifest(), objects, self.request.share)
 
     def _publish(self) -> bool:
         """Put what is here into the store; say whether it was not there."""
@@ -473,12 +464,12 @@ class Repository:
         objects = [(w.oid, w.size, self._file(w.path)) for w in self.outcome.files]
         hashed: list[int] = []
         store, share = self.request.store, self.request.share
-        unshared = [size for oid, size, _name in objects if share and not _lfs_store.is_shared(store, oid, size)]
+        unshared = [size for oid, size, _name in objects if share and not stores.is_shared(store, oid, size)]
         # The state names the request already: whoever prunes the store either sees that, or has ended before we look.
         with beside_others(store), self._progress.watching("pieces", lambda: sum(hashed), sum(unshared)):
             if self._is_published():
                 return False
-            _lfs_store.publish(store, self._key, self._manifest(), objects, share, hashed.append)
+            stores.publish(store, self._key, self._manifest(), objects, share, hashed.append)
         return True
 
     # --- what is remembered -----------------------------------------------------------------------------------------
@@ -677,7 +668,7 @@ class Repository:
             % (self.request.repository, self.request.revision, ", ".join(near) or "none at all")
         )
 
-    def _fetch(self, what: str) -> _command.Completed:
+    def _fetch(self, what: str) -> command.Completed:
         argv = ["fetch", "--quiet", "--depth", "1", "--no-tags", "--filter=blob:none", "origin", what]
         done = self._git(argv, check=False)
         for pause in (1, 3):
@@ -740,7 +731,7 @@ class Repository:
         stdin: Optional[str] = None,
         cwd: Optional[str] = None,
         timeout: float = _METADATA_SECONDS,
-    ) -> _command.Completed:
+    ) -> command.Completed:
         options = [
             "-c", "gc.auto=0", "-c", "maintenance.auto=false", "-c", "core.hooksPath=/dev/null",
             "-c", "core.autocrlf=false", "-c", "advice.detachedHead=false",
@@ -766,7 +757,7 @@ class Repository:
             del environment["GIT_DIR"], environment["GIT_WORK_TREE"]
             cwd = self.dest
         left = self._deadline - time.monotonic()
-        done = _command.run(
+        done = command.run(
             ["git", *options, *argv],
             timeout=max(1.0, min(timeout, left)),
             env=environment,
@@ -807,7 +798,7 @@ class Repository:
             shutil.rmtree(self._secrets, ignore_errors=True)
             self._secrets = None
 
-    def _failure(self, done: _command.Completed, doing: str) -> ArtifactError:
+    def _failure(self, done: command.Completed, doing: str) -> ArtifactError:
         output = done.stderr + "\n" + done.stdout
         explanation = _lfs.explain(output)
         said = _lfs.last_words(output)

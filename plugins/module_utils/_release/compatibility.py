@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from typing import Any, Mapping, Optional, Sequence
 
-from ansible_collections.ascend.fleet.plugins.module_utils import _version_info
-from ansible_collections.ascend.fleet.plugins.module_utils._versions import Version
+from .._base.versions import Version
+from .._npu import version_files
 
 PAIRED = "paired"
 COMPATIBLE = "compatible"
@@ -101,7 +101,7 @@ def advice(versions: Mapping[str, Any]) -> list[dict[str, str]]:
     own = driver.get("package_version") or driver.get("version")
     listed = firmware.get("compatible_version_drv") or []
     package = firmware.get("package_version")
-    if own and listed and not (package and _same(own, package)) and not _version_info.in_ranges(own, listed):
+    if own and listed and not (package and _same(own, package)) and not version_files.in_ranges(own, listed):
         out.append(
             {
                 "pair": "firmware_driver",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Mapping, Optional, Sequence
 from urllib.parse import urlsplit
 
-from ansible_collections.ascend.fleet.plugins.module_utils._progress import MODES
+from .._base.progress import MODES
 
 #: Fleet-wide variables and what each may be.
 FLEET_VARIABLES = {

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Iterable, Mapping, Optional, Sequence
 from urllib.parse import urlsplit
 
-from ansible_collections.ascend.fleet.plugins.module_utils import _vllm_options
-from ansible_collections.ascend.fleet.plugins.module_utils._hardware import GENERATIONS
+from .._npu.hardware import GENERATIONS
+from . import vllm_options
 
 ARCHITECTURES = ("any", "aarch64", "x86_64")
 ENDPOINTS = ("/v1/completions", "/v1/chat/completions")
@@ -389,7 +389,7 @@ def check_serve_options(
 
 
 def _check_option(option: str, value: Any, at: str, components: Sequence[Mapping[str, Any]]) -> list[Problem]:
-    tables = [(c.get("vllm"), _vllm_options.serve_options(c.get("vllm"))) for c in components]
+    tables = [(c.get("vllm"), vllm_options.serve_options(c.get("vllm"))) for c in components]
     for version, table in tables:
         if table is not None and option not in table:
             negative = option[3:] if option.startswith("no-") else ""
@@ -451,7 +451,7 @@ def _check_additional_config(value: Any, at: str, components: Sequence[Mapping[s
     keys = list(value if isinstance(value, Mapping) else json.loads(value))
     problems = []
     for version in dict.fromkeys(str(c.get("vllm_ascend")) for c in components):
-        known = _vllm_options.additional_config_keys(version)
+        known = vllm_options.additional_config_keys(version)
         if known is None:
             continue
         for key in keys:
