@@ -138,6 +138,7 @@ from typing import Any, Optional
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._base import command
+from ..module_utils._base.files import write_atomically
 from ..module_utils._images import contents as _image_contents
 from ..module_utils._images import store
 from ..module_utils._images.archive import machine_of
@@ -179,10 +180,8 @@ def recall(name: str, image_id: str, packages: list[str]) -> Optional[dict[str, 
 def remember(name: str, image_id: str, contents: dict[str, Any]) -> None:
     """Write down what an image holds."""
     os.makedirs(os.path.dirname(name), mode=0o755, exist_ok=True)
-    fresh = name + ".new"
-    with open(fresh, "w", encoding="utf-8") as handle:
-        json.dump({"version": 1, "image_id": image_id, "contents": contents}, handle, indent=1, sort_keys=True)
-    os.replace(fresh, name)
+    data = {"version": 1, "image_id": image_id, "contents": contents}
+    write_atomically(name, json.dumps(data, indent=1, sort_keys=True))
 
 
 def read_contents(image_id: str, packages: list[str], timeout: float) -> dict[str, Any]:

@@ -117,6 +117,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils._host.systemd import Systemd
 from ..module_utils._serving import probe, units
 
 
@@ -164,7 +165,7 @@ def main() -> None:
             module.fail_json(msg="found no served_model_name for %s; needed one" % replica["url"], answers=[])
 
     def unit_state(unit):
-        return units.Systemd().show([unit]).get(unit, {})
+        return Systemd().show([unit]).get(unit, {})
 
     def ask_all(replica):
         # One after the other, because answers share the card; replicas have cards of their own.

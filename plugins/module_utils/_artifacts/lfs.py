@@ -226,17 +226,6 @@ def plan_rescue(found: Iterable[Partial], sizes: Mapping[str, int]) -> Rescue:
     return rescue
 
 
-def disk_problem(*, needed: int, free: int, place: str, mount: str, what: str) -> Optional[str]:
-    """Say why ``needed`` bytes do not fit at ``place``, or None when they do."""
-    if needed <= free:
-        return None
-    return (
-        "not enough room at %s (file system of %s): found %s free, needed %s for %s. "
-        "Free at least %s there, or choose a folder on a larger file system."
-        % (place, mount, human_bytes(free), human_bytes(needed), what, human_bytes(needed - free))
-    )
-
-
 # --- repositories ---------------------------------------------------------------------------------------------------
 
 

@@ -13,8 +13,8 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Callable, Collection, Iterable, Iterator, Mapping, Optional, Sequence
 
-from .._base import command
-from .._base import files as _files
+from .._base import command, locks
+from .._base.files import remove, write_atomically
 from . import lfs, stores, swarm
 
 
@@ -86,7 +86,7 @@ class Folder:
         """Keep others out while the body works; says whether it may: not when another run works or has worked here."""
         with ExitStack() as stack:
             try:
-                held = stack.enter_context(_files.alone(os.path.join(self.own_dir, "lock")))
+                held = stack.enter_context(locks.exclusive_lock(os.path.join(self.own_dir, "lock")))
                 held = held and self._read()[0] == self.text
             except FileNotFoundError:
                 held = False  # another run removed it
@@ -95,7 +95,7 @@ class Folder:
     def save(self) -> None:
         """Write the state."""
         self.text = lfs.dump_state(self.state)
-        _files.write_atomically(os.path.join(self.own_dir, "state.json"), self.text)
+        write_atomically(os.path.join(self.own_dir, "state.json"), self.text)
 
     def revisions(self) -> list[Revision]:
         """Its requests, or where none was ever fulfilled the folder itself."""
@@ -211,7 +211,7 @@ def prune(
         if check:
             _sweep(store, found, pruned, check)
             return pruned
-        with _files.alone(store) as held:
+        with locks.exclusive_lock(store) as held:
             if held:
                 _sweep(store, folders(root), pruned, check)
             else:
@@ -410,7 +410,7 @@ def remove_folder(folder: str) -> None:
 def remove_files(names: Iterable[str], above: str) -> None:
     """Remove files, and folders that are empty then, up to the one above them all."""
     for name in names:
-        _files.remove(name)
+        remove(name)
         place = os.path.dirname(name)
         while place != above and place.startswith(above + os.sep):
             try:

@@ -19,7 +19,9 @@ from urllib.parse import urlsplit
 
 from .._base import command
 from .._base import progress as _progress
-from .._base.files import NO_LINK, beside_others, locked, remove, write_atomically
+from .._base.disk import disk_problem
+from .._base.files import NO_LINK, remove, write_atomically
+from .._base.locks import shared_lock, try_lock
 from . import lfs as _lfs
 from . import stores, torrent
 from . import swarm as _swarm
@@ -466,7 +468,7 @@ class Repository:
         store, share = self.request.store, self.request.share
         unshared = [size for oid, size, _name in objects if share and not stores.is_shared(store, oid, size)]
         # The state names the request already: whoever prunes the store either sees that, or has ended before we look.
-        with beside_others(store), self._progress.watching("pieces", lambda: sum(hashed), sum(unshared)):
+        with shared_lock(store), self._progress.watching("pieces", lambda: sum(hashed), sum(unshared)):
             if self._is_published():
                 return False
             stores.publish(store, self._key, self._manifest(), objects, share, hashed.append)
@@ -868,7 +870,7 @@ class Repository:
         while not os.path.isdir(place):
             place = os.path.dirname(place)
         status = os.statvfs(place)
-        problem = _lfs.disk_problem(
+        problem = disk_problem(
             needed=self.outcome.missing_bytes + _GIT_ROOM,
             free=status.f_bavail * status.f_frsize,
             place=self.dest,
@@ -1081,7 +1083,7 @@ class Repository:
         while True:
             os.makedirs(self.own_dir, exist_ok=True)
             fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            if not locked(fd):
+            if not try_lock(fd):
                 with self._progress.watching("waiting for another run", self._partial_bytes, None):
                     self._wait_for_lock(fd)
             if _is_file(fd, name):
@@ -1094,7 +1096,7 @@ class Repository:
     def _wait_for_lock(self, fd: int) -> None:
         deadline = time.monotonic() + self.request.lock_timeout
         seen = -1
-        while not locked(fd):
+        while not try_lock(fd):
             arrived = self._partial_bytes()
             if arrived != seen:
                 # The other one gets further: what it brings is what we would download.

@@ -1,73 +1,74 @@
 # Copyright (c) 2026, ascend.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files that survive a kill: whole or not written at all, and locks that end with whoever holds them."""
+"""The one writer of whole files, and what belongs to it: removing files, and how much room a file system has."""
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-from contextlib import contextmanager
-from typing import Iterator, Optional
+from typing import Optional
 
 #: Why a file system gives a file no second name.
 NO_LINK = (errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV)
 
 
-def write_atomically(name: str, content: str | bytes, mode: Optional[int] = None) -> None:
-    """Write ``content`` beside ``name``, flush it to disk, and rename it over ``name``. OSError as open() raises it.
+def write_atomically(path: str, content: str | bytes, mode: Optional[int] = None, *, durable: bool = True) -> None:
+    """Replace ``path`` by a file with ``content``: whole, or not at all. OSError as open() raises it.
 
-    Without ``mode`` the umask decides. What a killed run left beside it (``NAME.new``) is written over.
+    The content is written to ``.NAME.PID.tmp`` in the same folder, which has its mode before it has any content, is
+    flushed to disk, and is then renamed. Without ``mode`` the umask decides. Text is UTF-8; bytes that were read with
+    ``surrogateescape`` are written as they were. Files of the same kind that killed runs have left are removed.
+
+    durable: whether the content must survive a power failure; what is written every second need not.
     """
-    fresh = name + ".new"
-    with open(fresh, "wb") as handle:
-        handle.write(content if isinstance(content, bytes) else content.encode("utf-8"))
-        handle.flush()
-        if mode is not None:
-            os.fchmod(handle.fileno(), mode)
-        os.fsync(handle.fileno())
-    os.replace(fresh, name)
+    data = content if isinstance(content, bytes) else content.encode("utf-8", "surrogateescape")
+    temporary = os.path.join(os.path.dirname(path), ".%s.%d.tmp" % (os.path.basename(path), os.getpid()))
+    for stale in temporaries(path):
+        remove(stale)
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666 if mode is None else 0o600)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
+            file.write(data)
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        os.rename(temporary, path)
+    except BaseException:
+        remove(temporary)
+        raise
+    if durable:
+        _sync_folder(os.path.dirname(path) or ".")
 
 
-def remove(name: str) -> None:
+def temporaries(path: str) -> list[str]:
+    """What killed runs have left beside a file. The file of a run that still lives is not among them."""
+    folder, name = os.path.split(path)
+    found = []
+    for entry in os.listdir(folder or ".") if os.path.isdir(folder or ".") else ():
+        if entry.startswith(".%s." % name) and entry.endswith(".tmp"):
+            owner = entry[len(name) + 2 : -len(".tmp")]
+            if owner == str(os.getpid()) or not os.path.exists("/proc/" + owner):
+                found.append(os.path.join(folder, entry))
+    return found
+
+
+def remove(path: str) -> None:
     """Remove a file that may not be there."""
     try:
-        os.unlink(name)
+        os.unlink(path)
     except FileNotFoundError:
         pass
 
 
-def locked(fd: int) -> bool:
-    """Take an open file for oneself; whether that succeeded, at once."""
+def _sync_folder(folder: str) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
-
-
-@contextmanager
-def alone(name: str) -> Iterator[bool]:
-    """Hold a lock, a file or a folder, while the body works: says whether it is held, and never waits."""
-    flags = os.O_RDONLY if os.path.isdir(name) else os.O_RDWR | os.O_CREAT
-    fd = os.open(name, flags | os.O_CLOEXEC, 0o600)
-    try:
-        yield locked(fd)
-    finally:
-        os.close(fd)
-
-
-@contextmanager
-def beside_others(folder: str) -> Iterator[None]:
-    """Hold a folder together with others who do so while the body works; waits for who has it alone."""
-    os.makedirs(folder, mode=0o755, exist_ok=True)
-    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_SH)
-        except OSError:
-            pass  # where there are no locks nobody has it alone either
-        yield
+        os.fsync(fd)
+    except OSError as exc:
+        if exc.errno not in (errno.EINVAL, errno.EBADF, errno.EROFS):  # some file systems cannot flush a folder
+            raise
     finally:
         os.close(fd)

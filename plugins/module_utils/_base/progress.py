@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Callable, Iterator, Optional
+
+from .files import write_atomically
 
 #: The stage before there is anything to measure.
 PREPARE = "prepare"
@@ -70,12 +71,9 @@ class Progress:
 
     def _write(self) -> None:
         stage, measure, total = self._current
-        fresh = "%s.new" % self._path
         try:
             text = json.dumps(asdict(Snapshot(stage, measure(), total, time.time())))
-            with open(fresh, "w", encoding="utf-8") as handle:
-                handle.write(text)
-            os.replace(fresh, str(self._path))
+            write_atomically(str(self._path), text, durable=False)
         except OSError:
             pass  # work never fails because nobody can be told of it
 

@@ -11,9 +11,10 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import Any, Callable, Optional, Sequence
 
-from .._artifacts import lfs
 from .._base import command
 from .._base import progress as _progress
+from .._base.disk import disk_problem
+from .._base.files import write_atomically
 from .._host.docker import Docker
 from . import archive
 from .archive import ArchivedImage
@@ -202,7 +203,7 @@ def _check_disk(wanted: Wanted, image: ArchivedImage, info: dict[str, Any], pres
     if not root or not os.path.isdir(root):
         return
     status = os.statvfs(root)
-    problem = lfs.disk_problem(
+    problem = disk_problem(
         needed=2 * image.layer_bytes + _ROOM,
         free=status.f_bavail * status.f_frsize,
         place=root,
@@ -256,10 +257,9 @@ def _read(wanted: Wanted, *, check: bool) -> tuple[list[ArchivedImage], bool]:
     images: list[ArchivedImage] = archive.read_archive(wanted.path)
     if wanted.cache and not check:
         os.makedirs(os.path.dirname(wanted.cache), mode=0o755, exist_ok=True)
-        fresh = wanted.cache + ".new"
-        with open(fresh, "w", encoding="utf-8") as handle:
-            json.dump({"signature": signature, "images": [asdict(image) for image in images]}, handle)
-        os.replace(fresh, wanted.cache)
+        write_atomically(
+            wanted.cache, json.dumps({"signature": signature, "images": [asdict(image) for image in images]})
+        )
     return images, bool(wanted.cache)
 
 

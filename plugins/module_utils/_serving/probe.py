@@ -11,7 +11,7 @@ import time
 from typing import Any, Callable, Mapping, Optional, Sequence
 from urllib.parse import urlsplit
 
-from .._base import http
+from .._base import http_client as http
 from .._release.schema import pictures
 from . import ready
 

@@ -10,9 +10,10 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any, Callable, Mapping, Optional, Sequence
 
-from .._base import command, http
+from .._base import command
+from .._base import http_client as http
+from .._host.systemd import Systemd
 from . import log as _vllm_log
-from . import units as _units
 
 _SHOWN_LINES = 15
 # What a unit says when it removes a container that is not there: nothing is wrong.
@@ -77,7 +78,7 @@ class Watcher:
         self._fetch = fetch
         self._clock = clock
         self._sleep = sleep
-        self._systemd = _units.Systemd(run)
+        self._systemd = Systemd(run)
 
     @property
     def elapsed(self) -> float:

@@ -19,26 +19,14 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Iterable, Mapping, Optional, Sequence
 
 from .._base import command
+from .._base.files import remove, temporaries, write_atomically
 from .._host import docker
+from .._host.systemd import Systemd
 from . import replicas
 
 UNIT_DIR = "/etc/systemd/system"
 _UNIT = re.compile(r"vllm-.+@\d+\.service\Z")
 _SECRET = replicas.SECRET
-_PROPERTIES = (
-    "Id",
-    "LoadState",
-    "ActiveState",
-    "SubState",
-    "UnitFileState",
-    "NeedDaemonReload",
-    "Result",
-    "NRestarts",
-    "ExecMainStatus",
-    "ExecMainCode",
-    "InvocationID",
-    "FragmentPath",
-)
 # A unit that was started a moment ago has no container yet.
 _CONTAINER_SECONDS = 20.0
 
@@ -48,18 +36,6 @@ class UnitsError(Exception):
 
 
 # -- reading ---------------------------------------------------------------------------------------------------------
-
-
-def parse_show(text: str) -> list[dict[str, str]]:
-    """``systemctl show UNIT…``: blocks of ``Key=Value``, one per unit."""
-    blocks: list[dict[str, str]] = [{}]
-    for line in text.splitlines():
-        key, equals, value = line.partition("=")
-        if equals:
-            blocks[-1][key] = value
-        elif not line.strip() and blocks[-1]:
-            blocks.append({})
-    return [b for b in blocks if b]
 
 
 def parse_unit(text: str) -> Optional[dict[str, str]]:
@@ -124,35 +100,6 @@ def deployed(unit_dir: str = UNIT_DIR) -> list[dict[str, Any]]:
         if metadata is not None:
             found.append(describe(name, metadata))
     return sorted(found, key=lambda u: (str(u["served_model_name"]), u["replica"] is None, u["replica"] or 0))
-
-
-class Systemd:
-    """The systemctl command line of this host."""
-
-    def __init__(self, run: Callable[..., command.Completed] = command.run, timeout: float = 30.0) -> None:
-        self._run = run
-        self._timeout = timeout
-        self.present = True
-
-    def show(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
-        """Properties of units by name; nothing where there is no systemd."""
-        if not names:
-            return {}
-        done = self._run(
-            ["systemctl", "show", "--property=" + ",".join(_PROPERTIES), "--", *names], timeout=self._timeout
-        )
-        if done.exit_status == 127 or not done.ok:
-            self.present = False
-            return {}
-        return {b["Id"]: b for b in parse_show(done.stdout) if "Id" in b}
-
-    def __call__(self, *words: str, timeout: Optional[float] = None) -> None:
-        """Do something; raises UnitsError when it does not succeed."""
-        done = self._run(["systemctl", *words], timeout=timeout or self._timeout)
-        if not done.ok:
-            units = [w for w in words if w.endswith(".service")]
-            hint = "journalctl -u %s -n 50" % units[0] if units else "systemctl status"
-            raise UnitsError("found: %s; needed success. Fix: see `%s`" % (done.describe(), hint))
 
 
 # -- deciding --------------------------------------------------------------------------------------------------------
@@ -244,46 +191,6 @@ def file_diff(path: str, before: Optional[str], after: Optional[str], *, secret:
         "before": old,
         "after": new,
     }
-
-
-def _temporaries(path: str) -> list[str]:
-    """What killed runs have left beside a file. What a run that lives is writing stays."""
-    folder, name = os.path.split(path)
-    found = []
-    for entry in os.listdir(folder) if os.path.isdir(folder) else ():
-        if entry.startswith(".%s." % name) and entry.endswith(".tmp"):
-            owner = entry[len(name) + 2 : -len(".tmp")]
-            if owner == str(os.getpid()) or not os.path.exists("/proc/" + owner):
-                found.append(os.path.join(folder, entry))
-    return found
-
-
-def write_atomically(path: str, text: str, mode: int) -> None:
-    """The whole file or nothing: written beside its place, flushed to disk, then renamed over it."""
-    temporary = os.path.join(os.path.dirname(path), ".%s.%d.tmp" % (os.path.basename(path), os.getpid()))
-    for stale in _temporaries(path):
-        # Of a run that was killed.
-        _remove(stale)
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(text)
-            file.flush()
-            os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
-        os.rename(temporary, path)
-    except BaseException:
-        if os.path.lexists(temporary):
-            os.unlink(temporary)
-        raise
-
-
-def _remove(path: Optional[str]) -> None:
-    try:
-        if path:
-            os.unlink(path)
-    except FileNotFoundError:
-        pass
 
 
 class Host:
@@ -533,13 +440,13 @@ class Host:
                 self.systemd("stop", name, timeout=self._stop_timeout)
             self._remove_containers([name])
             for link in self._links([name]):
-                _remove(link)
-            for path in (*_temporaries(env_file), *_temporaries(unit_file), env_file):
-                _remove(path)
+                remove(link)
+            for path in (*temporaries(env_file), *temporaries(unit_file), env_file):
+                remove(path)
             self._remove_directory(about.get(name, {}))
             # Last, because it is what the next run finds the rest by.
             if name in about:
-                _remove(unit_file)
+                remove(unit_file)
             self._run(["systemctl", "reset-failed", name], timeout=30)
         return list(names)
 

@@ -151,16 +151,6 @@ def test_rescue_prefers_the_right_name_on_equal_size() -> None:
     assert rescue.keep[OID].file.endswith(".part")
 
 
-def test_disk_problem_names_found_needed_and_place() -> None:
-    text = lfs.disk_problem(
-        needed=54_000_000_000, free=3_200_000_000, place="/var/lib/x", mount="/var", what="14 files of URL"
-    )
-    assert text is not None
-    for part in ("/var/lib/x", "/var", "3.0 GiB", "50.3 GiB", "47.3 GiB", "14 files of URL"):
-        assert part in text
-    assert lfs.disk_problem(needed=1, free=1, place="/", mount="/", what="") is None
-
-
 @pytest.mark.parametrize(
     ("url", "origin", "expected"),
     [

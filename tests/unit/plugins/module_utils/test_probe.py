@@ -9,7 +9,7 @@ import copy
 import json
 
 import pytest
-from ansible_collections.ascend.fleet.plugins.module_utils._base.http import Answer
+from ansible_collections.ascend.fleet.plugins.module_utils._base.http_client import Answer
 from ansible_collections.ascend.fleet.plugins.module_utils._serving import probe
 from ansible_collections.ascend.fleet.plugins.plugin_utils import _releases
 

@@ -21,8 +21,7 @@ from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import lfs
 from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import prune as _prune
 from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import repository as _lfs_repository
 from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.prune import Revision
-from ansible_collections.ascend.fleet.plugins.module_utils._base import command
-from ansible_collections.ascend.fleet.plugins.module_utils._base import files as _files
+from ansible_collections.ascend.fleet.plugins.module_utils._base import command, locks
 from ansible_collections.ascend.fleet.plugins.modules import artifact_prune
 
 IDS = ["sha256:" + digit * 64 for digit in "1234"]
@@ -298,14 +297,14 @@ def test_nobody_has_the_store_alone_while_it_is_filled(site: Site, monkeypatch: 
     seen = []
 
     def publish(store: str, *arguments: Any) -> None:
-        with _files.alone(store) as held:
+        with locks.exclusive_lock(store) as held:
             seen.append(held)
         real(store, *arguments)
 
     monkeypatch.setattr(stores, "publish", publish)
     site.bring(V0)
     assert seen == [False]
-    with _files.alone(str(site.store)) as held:
+    with locks.exclusive_lock(str(site.store)) as held:
         assert held
 
 
@@ -428,11 +427,11 @@ def test_where_another_run_works_nothing_is_removed(site: Site) -> None:
     own = site.root / "repositories/O--images/.git/ascend-fleet"
     (own / "lock").touch()
     before = site.names()
-    with _files.alone(str(own / "lock")) as held:
+    with locks.exclusive_lock(str(own / "lock")) as held:
         assert held
         assert "another run works on" in site.prune(2, k2).notes[0]
     assert site.names() == before
-    with _files.beside_others(str(site.store)), _files.beside_others(str(site.store)):
+    with locks.shared_lock(str(site.store)), locks.shared_lock(str(site.store)):
         assert "another run fills" in site.prune(2, k2).notes[0]
     assert set(before) - set(site.names()) == set(expected(V0, keys=())) - {"store/" + stores.object_path(oid_of(V0))}
     assert site.prune(2, k2).notes == []
@@ -459,7 +458,7 @@ def test_who_waited_for_a_folder_that_was_removed_begins_anew(site: Site, monkey
     site.bring(V0)
     folder = site.root / "repositories/O--images"
     with contextlib.ExitStack() as holder:
-        assert holder.enter_context(_files.alone(str(folder / ".git/ascend-fleet/lock")))
+        assert holder.enter_context(locks.exclusive_lock(str(folder / ".git/ascend-fleet/lock")))
 
         def sleep(seconds: float) -> None:
             _prune.remove_folder(str(folder))

@@ -9,7 +9,7 @@ import json
 
 import pytest
 from ansible_collections.ascend.fleet.plugins.module_utils._base.command import Completed
-from ansible_collections.ascend.fleet.plugins.module_utils._base.http import Answer
+from ansible_collections.ascend.fleet.plugins.module_utils._base.http_client import Answer
 from ansible_collections.ascend.fleet.plugins.module_utils._serving import ready as _ready
 
 REFUSED = Answer(None, error="connection refused", refused=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.ascend.fleet.plugins.module_utils._base.command import Completed
+from ansible_collections.ascend.fleet.plugins.module_utils._host import systemd
 from ansible_collections.ascend.fleet.plugins.module_utils._serving import replicas
 from ansible_collections.ascend.fleet.plugins.module_utils._serving import units as _units
 
@@ -139,32 +140,6 @@ class Machine:
         if "rm" in argv:
             self.containers.pop(argv[-1], None)
         return Completed(tuple(argv), 0, "", "", False)
-
-
-class TestWriting:
-    def test_what_a_killed_run_left_is_removed(self, tmp_path):
-        target = tmp_path / "vllm-a@0.service"
-        gone, living = tmp_path / ".vllm-a@0.service.999999999.tmp", tmp_path / ".vllm-a@0.service.1.tmp"
-        other = tmp_path / ".vllm-a@1.service.999999999.tmp"
-        for path in (gone, living, other):
-            path.write_text("half")
-        _units.write_atomically(str(target), "whole\n", 0o600)
-        assert sorted(tmp_path.iterdir()) == sorted([living, other, target])
-        assert target.read_text() == "whole\n"
-        assert target.stat().st_mode & 0o777 == 0o600
-
-    def test_a_failed_write_leaves_the_old_file_and_nothing_else(self, tmp_path, monkeypatch):
-        target = tmp_path / "vllm-a@0.service"
-        target.write_text("old")
-
-        def full(_fd):
-            raise OSError(28, "No space left on device")
-
-        monkeypatch.setattr(_units.os, "fsync", full)
-        with pytest.raises(OSError, match="No space"):
-            _units.write_atomically(str(target), "new", 0o644)
-        assert [p.name for p in tmp_path.iterdir()] == [target.name]
-        assert target.read_text() == "old"
 
 
 @pytest.fixture
@@ -351,7 +326,7 @@ class TestPresent:
 
     def test_a_failing_start_says_where_to_look(self, machine):
         machine.fails["systemctl start"] = "A dependency job for vllm-qwen3.5@0.service failed."
-        with pytest.raises(_units.UnitsError) as caught:
+        with pytest.raises(systemd.SystemdError) as caught:
             run(machine, [unit(machine)])
         assert "A dependency job" in str(caught.value)
         assert "journalctl -u vllm-qwen3.5@0.service" in str(caught.value)
@@ -506,7 +481,7 @@ def test_a_folder_that_is_not_a_replicas_own_is_never_removed(machine):
 
 def test_show_is_read_block_by_block():
     text = "Id=a.service\nExecMainStatus=0\n\nId=b.service\nEnvironment=A=b=c\n"
-    assert _units.parse_show(text) == [
+    assert systemd.parse_show(text) == [
         {"Id": "a.service", "ExecMainStatus": "0"},
         {"Id": "b.service", "Environment": "A=b=c"},
     ]

@@ -1,0 +1,81 @@
+# Copyright (c) 2026, ascend.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The wings of plugins/module_utils: which may use which, as docs/architecture.md draws it."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+HOME = ROOT / "plugins" / "module_utils"
+
+#: A wing may use itself and these; what they may use, it may use too.
+USES: dict[str, tuple[str, ...]] = {
+    "_base": (),
+    "_npu": ("_base",),
+    "_host": ("_base",),
+    "_release": ("_npu",),
+    "_node": ("_npu", "_host"),
+    "_preflight": ("_node", "_release"),
+    "_artifacts": ("_base", "_release"),
+    "_images": ("_base", "_host"),
+    "_serving": ("_release", "_npu", "_host"),
+}
+#: Limits of one file and one class, in lines: past them it usually does two jobs.
+FILE_LINES, CLASS_LINES = 500, 250
+FILES = sorted(p for p in HOME.rglob("*.py"))
+
+
+def reach(wing: str) -> set[str]:
+    """The wings that a wing may use, itself among them."""
+    return {wing}.union(*(reach(other) for other in USES[wing]))
+
+
+def imports(path: Path) -> list[str]:
+    """What a file imports, as dotted names below module_utils; other names are left out."""
+    inside = path.parent.relative_to(HOME).parts
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            above = inside[: len(inside) - (node.level - 1)]
+            module = [*above, *(node.module or "").split(".")] if node.module else list(above)
+            # `from .. import wing` and `from . import file` name what is imported behind the word import.
+            found += [".".join(filter(None, [*module, alias.name])) for alias in node.names]
+    return found
+
+
+def test_every_file_lies_in_a_wing_and_no_wing_has_an_init() -> None:
+    assert {p.relative_to(HOME).parts[0] for p in FILES} == set(USES)
+    assert all(len(p.relative_to(HOME).parts) == 2 for p in FILES)
+    assert not list(HOME.rglob("__init__.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(HOME)))
+def test_a_file_uses_its_own_wing_and_lower_ones(path: Path) -> None:
+    wing = path.relative_to(HOME).parts[0]
+    used = {name.split(".")[0] for name in imports(path)}
+    assert used <= reach(wing), "%s uses %s" % (path.name, ", ".join(sorted(used - reach(wing))))
+
+
+def test_plugins_import_the_collection_relatively() -> None:
+    absolute = [
+        str(p.relative_to(ROOT))
+        for p in sorted((ROOT / "plugins").rglob("*.py"))
+        for node in ast.walk(ast.parse(p.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ansible_collections.ascend")
+    ]
+    assert not absolute
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "plugins").rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
+def test_no_file_and_no_class_grows_past_one_job(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    large = {"the file": len(text.splitlines())} if len(text.splitlines()) > FILE_LINES else {}
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ClassDef) and (node.end_lineno or 0) - node.lineno + 1 > CLASS_LINES:
+            large[node.name] = (node.end_lineno or 0) - node.lineno + 1
+    assert not large
