@@ -16,7 +16,8 @@ from .._base.files import remove, write_atomically
 from .._base.revisions import Revision, later_uses, mentions, superfluous
 from . import lfs, stores, swarm
 
-_KINDS = ("models", "repositories")
+#: The folders of a root that lfs_artifact fills, by what they hold.
+KINDS = ("models", "repositories")
 #: What a store keeps of an object, and where.
 _OF_OBJECTS = {"pieces": stores.pieces_path, "objects": stores.object_path}
 #: How the name of a folder ends whose removal has begun.
@@ -89,7 +90,7 @@ class Folder:
 def folders(root: str) -> list[Folder]:
     """Return the folders that lfs_artifact has filled below a root; others are not ours."""
     found = []
-    for kind in _KINDS:
+    for kind in KINDS:
         place = os.path.join(root, kind)
         try:
             names = sorted(os.listdir(place))
@@ -183,7 +184,7 @@ def prune(
 
 def unfinished_removals(root: str) -> list[str]:
     """Folders below a root whose removal a killed run has begun."""
-    places = [os.path.join(root, kind) for kind in _KINDS]
+    places = [os.path.join(root, kind) for kind in KINDS]
     names = [os.path.join(place, name) for place in places if os.path.isdir(place) for name in os.listdir(place)]
     return sorted(name for name in names if os.path.basename(name).startswith(".") and name.endswith(_REMOVED_SUFFIX))
 
