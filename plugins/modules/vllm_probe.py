@@ -118,7 +118,8 @@ from concurrent.futures import ThreadPoolExecutor
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._host.systemd import Systemd
-from ..module_utils._serving import probe, units
+from ..module_utils._serving import probe
+from ..module_utils._serving.deployed import deployed
 
 
 def main() -> None:
@@ -152,7 +153,7 @@ def main() -> None:
     params = module.params
     replicas = params["replicas"]
     if replicas is None:
-        found = units.deployed()
+        found = deployed()
         replicas = [{"unit": u["name"], **u} for u in found if u["url"]]
     if not replicas and not module.check_mode:
         module.fail_json(

@@ -117,7 +117,8 @@ finished:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._serving import ready, units
+from ..module_utils._serving import ready
+from ..module_utils._serving.deployed import deployed
 
 
 def main() -> None:
@@ -150,7 +151,7 @@ def main() -> None:
     else:
         replicas = params["replicas"]
         if replicas is None:
-            found = units.deployed()
+            found = deployed()
             replicas = [{"unit": u["name"], **u} for u in found if u["url"]]
         watches = [ready.Watch(r["unit"], r["url"].rstrip("/"), r.get("served_model_name")) for r in replicas]
         began = None

@@ -87,7 +87,8 @@ def running(monkeypatch):
 
 @pytest.fixture
 def nothing_deployed(monkeypatch):
-    monkeypatch.setattr(_units, "deployed", lambda *_a: [])
+    for module in (vllm_ready, vllm_probe):
+        monkeypatch.setattr(module, "deployed", lambda *_a: [])
 
 
 QUESTION = {
@@ -170,13 +171,18 @@ class TestUnits:
     def test_present_needs_units(self):
         assert "units" in call(vllm_units)["msg"]
 
-    def test_absent_on_a_host_that_never_had_any(self, nothing_deployed, monkeypatch, tmp_path):
-        monkeypatch.setattr(_units, "UNIT_DIR", str(tmp_path))
-        monkeypatch.setattr(_units.Host, "_remove_others", lambda self, wanted: [])
+    def test_absent_on_a_host_that_never_had_any(self, monkeypatch, tmp_path):
+        def no_program(argv, **_more):
+            return command.Completed(tuple(argv), 127, "", "not found", False)
+
+        given = {"unit_dir": str(tmp_path), "config_dir": str(tmp_path), "run": no_program}
+        for key, value in given.items():
+            monkeypatch.setitem(_units.Host.__init__.__kwdefaults__, key, value)
         assert call(vllm_units, state="absent") | {"invocation": None} == {
             "changed": False,
             "units": [],
             "removed": [],
+            "support_files": [],
             "diff": [],
             "invocation": None,
         }
