@@ -14,7 +14,7 @@ from typing import Any, Mapping, Optional, Sequence
 from .._host import docker as _docker
 from .._npu import slots as _slots
 from .._npu.hardware import MOUNT_SOURCES
-from .._release import schema
+from .._release import serve_options
 
 PROFILES = ("least_privilege", "guide")
 CONFIG_DIR = "/etc/ascend-fleet"
@@ -243,10 +243,10 @@ def plan(node: Mapping[str, Any], release: Mapping[str, Any], settings: Settings
         overrides.setdefault("allowed-local-media-path", settings.media)
     options = merge_options(serve["options"], overrides)
     components = [i.get("components") or {} for i in release["images"]]
-    problems = schema.check_serve_options(settings.options, "vllm_serve_options", components=components)
-    problems += schema.check_together(options, "vllm_serve_options")
+    problems = serve_options.check_serve_options(settings.options, "vllm_serve_options", components=components)
+    problems += serve_options.check_together(options, "vllm_serve_options")
     for name, value in settings.environment.items():
-        problems += schema.check_variable(name, value, "vllm_serve_environment.%s" % name)
+        problems += serve_options.check_variable(name, value, "vllm_serve_environment.%s" % name)
     if problems:
         raise VllmError("; ".join(p.text() for p in problems))
     slots = _slots.plan_slots(
