@@ -14,9 +14,8 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible_collections.ascend.fleet.plugins.module_utils._release import schema
-from ansible_collections.ascend.fleet.plugins.module_utils._release import schema
 from ansible_collections.ascend.fleet.plugins.module_utils._release.problems import ReleaseError
-from ansible_collections.ascend.fleet.plugins.module_utils._serving import argv
+from ansible_collections.ascend.fleet.plugins.module_utils._serving.argv import option_argv
 from ansible_collections.ascend.fleet.plugins.plugin_utils import _releases
 
 GUIDE = Path(__file__).resolve().parents[2] / "fixtures" / "guide"
