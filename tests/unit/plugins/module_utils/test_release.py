@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible_collections.ascend.fleet.plugins.module_utils._release import schema
-from ansible_collections.ascend.fleet.plugins.module_utils._serving import replicas
+from ansible_collections.ascend.fleet.plugins.module_utils._serving.argv import option_argv
 from ansible_collections.ascend.fleet.plugins.plugin_utils import _releases
 
 GUIDE = Path(__file__).resolve().parents[2] / "fixtures" / "guide"
@@ -112,7 +112,7 @@ class TestGuide:
             if not skip:
                 wanted.append(word)
         options = shipped["benchmark"]["workloads"][number]["options"]
-        assert [w for o, v in options.items() for w in replicas.option_argv(o, v)] == wanted
+        assert [w for o, v in options.items() for w in option_argv(o, v)] == wanted
 
     @pytest.mark.parametrize(("number", "name"), [(0, "bench_random_mm"), (1, "bench_random")])
     def test_baselines(self, shipped, number, name):
