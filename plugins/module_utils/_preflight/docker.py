@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any, Iterator, Mapping
+from typing import Iterator
 
 from .._base.versions import compare
 from .._host import docker as _docker
@@ -158,19 +157,14 @@ def _mounts_wrong(f: Facts) -> Iterator[Found]:
     needs=("docker",),
 )
 def _name_clash(f: Facts) -> Iterator[Found]:
-    served = (f.release.get("serve") or {}).get("served_model_name")
-    pattern = re.compile(r"^vllm-%s-\d+$" % re.escape(str(served)))
+    names = {replica["container_name"] for replica in f.replicas}
     for container in f.docker.get("containers") or []:
-        if served and pattern.match(container["name"]) and not _is_managed(container):
+        if container["name"] in names and not _docker.is_managed(container.get("labels")):
             yield Found(
                 "container `%s` (image %s)" % (container["name"], container["image"]),
                 "a free name",
                 "`docker rename %s %s-old`, or remove it" % (container["name"], container["name"]),
             )
-
-
-def _is_managed(container: Mapping[str, Any]) -> bool:
-    return str((container.get("labels") or {}).get(_docker.LABEL_MANAGED, "")).lower() == "true"
 
 
 @check(
@@ -197,7 +191,11 @@ def _other_image(f: Facts) -> Iterator[Found]:
     needs=("docker",),
 )
 def _oom(f: Facts) -> Iterator[Found]:
-    killed = [c["name"] for c in f.docker.get("containers") or [] if c.get("oom_killed") and _is_managed(c)]
+    killed = [
+        c["name"]
+        for c in f.docker.get("containers") or []
+        if c.get("oom_killed") and _docker.is_managed(c.get("labels"))
+    ]
     if killed:
         yield Found("%s killed by the OOM killer" % ", ".join(killed), "enough memory")
 

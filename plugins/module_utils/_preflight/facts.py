@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Mapping, Optional, Sequence
+from typing import Any, Mapping, Optional
 
 from .._npu import hardware as _hardware
 from .words import GIB
@@ -17,12 +17,17 @@ DEFAULT_MEMORY_BYTES = 64 * GIB
 
 @dataclass(frozen=True)
 class Facts:
-    """Everything that a check may look at."""
+    """Everything that a check may look at.
+
+    plan: ``replicas`` as the planner of serving lays them out, and ``error``, why it cannot; None: nothing is served.
+    required_bytes: bytes still to be written, by path; the key ``docker`` stands for docker's own folder.
+    table: the compatibility table. system: what is known of the operating system, ``packages`` and ``install``.
+    """
 
     node: Mapping[str, Any]
     release: Mapping[str, Any]
     generation: Optional[str] = None
-    ports: Sequence[int] = ()
+    plan: Optional[Mapping[str, Any]] = None
     required_bytes: Mapping[str, int] = field(default_factory=dict)
     memory_bytes: int = DEFAULT_MEMORY_BYTES
     require_host_cann: bool = False
@@ -36,6 +41,11 @@ class Facts:
         how = self.system.get("install") or "install the packages"
         text = "%s %s" % (how, " ".join(wanted))
         return text if how.startswith("install") else "`%s`" % text
+
+    @property
+    def replicas(self) -> list[Mapping[str, Any]]:
+        """The replicas that will serve on this host."""
+        return list((self.plan or {}).get("replicas") or [])
 
     @property
     def devices(self) -> list[dict[str, Any]]:

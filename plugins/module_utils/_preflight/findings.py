@@ -17,26 +17,13 @@ from .check import ERROR
 from .facts import DEFAULT_MEMORY_BYTES, Facts
 
 
-def service_ports(release: Mapping[str, Any], generation: Optional[str], replicas: Optional[int] = None) -> list[int]:
-    """The ports that a host's replicas listen on: one each from the release's port on, as many replicas as fit."""
-    serve = release.get("serve") or {}
-    options = serve.get("options") or {}
-    if not serve.get("port"):
-        return []
-    chips = int(_hardware.GENERATIONS.get(generation or "", {}).get("chips", 0))
-    per_replica = int(options.get("tensor-parallel-size") or 1) * int(options.get("data-parallel-size") or 1)
-    count = replicas if replicas is not None else chips // max(1, per_replica)
-    return [int(serve["port"]) + n for n in range(max(1, count))]
-
-
 def findings(
     node: Mapping[str, Any],
     release: Mapping[str, Any],
     *,
     generation: Optional[str] = None,
     ignore: Sequence[str] = (),
-    ports: Optional[Sequence[int]] = None,
-    replicas: Optional[int] = None,
+    plan: Optional[Mapping[str, Any]] = None,
     required_bytes: Optional[Mapping[str, int]] = None,
     memory_bytes: int = DEFAULT_MEMORY_BYTES,
     require_host_cann: bool = False,
@@ -47,9 +34,8 @@ def findings(
 
     generation: what the inventory says the host is; without it the PCI bus tells.
     ignore: ids that are accepted on purpose; they are returned with ``ignored`` set.
-    ports: TCP ports that the service will listen on; by default those of the release's replicas.
-    replicas: how many replicas there will be; by default as many as fit.
-    required_bytes: free space needed, by path; the key ``docker`` stands for docker's own folder.
+    plan: the layout of the replicas, ``replicas`` and ``error``; None where nothing is served.
+    required_bytes: bytes still to be written, by path; the key ``docker`` stands for docker's own folder.
     table: the compatibility table.
     system: what is known of the host's operating system, ``packages`` and ``install``.
     """
@@ -66,7 +52,7 @@ def findings(
         node=node,
         release=release,
         generation=generation,
-        ports=tuple(service_ports(release, generation, replicas) if ports is None else ports),
+        plan=plan,
         required_bytes=dict(required_bytes or {}),
         memory_bytes=memory_bytes,
         require_host_cann=require_host_cann,

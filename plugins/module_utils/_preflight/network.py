@@ -19,18 +19,18 @@ from .words import numbers
     ERROR,
     "A port of the service is taken",
     what="Somebody else listens on a port that a replica needs; our own units do not count.",
-    fix="stop what listens there, or set another serve.port in the release",
+    fix="stop what listens there, or set another vllm_serve_first_port (serve.port in the release)",
     needs=("network",),
 )
 def _port_taken(f: Facts) -> Iterator[Found]:
-    for port in f.ports:
+    for replica in f.replicas:
         for entry in f.node.get("ports") or []:
-            if entry["port"] != port or entry.get("managed"):
+            if entry["port"] != replica["port"] or entry.get("managed"):
                 continue
             yield Found(
-                "port %d taken by %s" % (port, _listener(entry)),
-                "a free port",
-                "stop %s, or set another serve.port in the release" % _listener(entry),
+                "port %d taken by %s" % (replica["port"], _listener(entry)),
+                "it free for %s" % replica["unit"],
+                "stop %s, or set another vllm_serve_first_port (serve.port in the release)" % _listener(entry),
             )
             break
 
@@ -85,9 +85,8 @@ def _hccl_ports(f: Facts) -> Iterator[Found]:
     if len(words) != 2 or not all(w.isdigit() for w in words):
         return
     first, last = int(words[0]), int(words[1])
-    replicas = max(1, len(f.ports))
-    start = slots.FIRST_HCCL_PORT
-    wanted = range(start, start + slots.HCCL_PORTS * replicas)
+    starts = [int(r["hccl_if_base_port"]) for r in f.replicas] or [slots.FIRST_HCCL_PORT]
+    wanted = sorted({port for start in starts for port in range(start, start + slots.HCCL_PORTS)})
     reserved = _port_set(str(f.tuning("net.ipv4.ip_local_reserved_ports") or ""))
     exposed = [p for p in wanted if first <= p <= last and p not in reserved]
     if exposed:

@@ -329,6 +329,23 @@ def _hot(f: Facts) -> Iterator[Found]:
         yield Found("%s at %d °C or more" % (cards(hot), MAX_TEMPERATURE_CELSIUS), "less")
 
 
+@check(
+    "NPU-019",
+    ERROR,
+    "The replicas cannot be laid out",
+    what="The planner that later writes the units finds no layout for this host: the settings need more chips than it "
+    "has, or contradict each other.",
+    fix="correct vllm_serve_replicas, vllm_serve_options (tensor-parallel-size) or the release's serve.options",
+)
+def _no_layout(f: Facts) -> Iterator[Found]:
+    error = str((f.plan or {}).get("error") or "")
+    if error:
+        # The planner says "found X; needed Y. Fix: Z", as every message of the collection does.
+        what, _semicolon, rest = error.partition("; needed ")
+        needed, _dot, fix = rest.partition(". Fix: ")
+        yield Found(what[len("found ") :] if what.startswith("found ") else what, needed or "a layout", fix or None)
+
+
 CHECKS: tuple[Check, ...] = (
     _smi_missing,
     _smi_directory,
@@ -348,4 +365,5 @@ CHECKS: tuple[Check, ...] = (
     _no_processes,
     _mixed,
     _hot,
+    _no_layout,
 )

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Iterator, Mapping
 
 from .._base.versions import compare
@@ -109,18 +110,27 @@ def _systemd_state(f: Facts) -> Iterator[Found]:
 @check(
     "SYS-007",
     WARNING,
-    "A unit of ours has failed",
-    what="A serving unit that has used up its restarts stays down.",
-    fix="read `journalctl -u UNIT -n 200`, then `systemctl reset-failed UNIT` and run site.yml",
+    "A replica's unit has failed",
+    what="A serving unit that has used up its starts stays down, and its replica does not serve.",
+    fix="read `journalctl -u UNIT -n 200`, mend the cause, then `systemctl reset-failed UNIT` and run site.yml",
     needs=("systemd",),
 )
 def _failed_units(f: Facts) -> Iterator[Found]:
-    failed = [u["name"] for u in (f.node.get("systemd") or {}).get("units") or [] if u.get("active") == "failed"]
-    if failed:
+    for unit in (f.node.get("systemd") or {}).get("units") or []:
+        if unit.get("active") != "failed":
+            continue
+        replica = re.search(r"@(\d+)\.service$", unit["name"])
+        restarts = unit.get("restarts")
         yield Found(
-            "%s failed" % ", ".join(failed),
-            "active or stopped units",
-            "read `journalctl -u {0} -n 200`, then `systemctl reset-failed {0}` and run site.yml".format(failed[0]),
+            "%s failed%s%s"
+            % (
+                unit["name"],
+                " (replica %s)" % replica.group(1) if replica else "",
+                " after %d restarts" % restarts if restarts else "",
+            ),
+            "an active or a stopped unit",
+            "read `journalctl -u {0} -n 200`, mend the cause, then `systemctl reset-failed {0}` and run "
+            "site.yml".format(unit["name"]),
         )
 
 

@@ -42,6 +42,18 @@ RELEASE: dict[str, Any] = {
         "options": {"tensor-parallel-size": 4, "data-parallel-size": 1},
     },
 }
+PLAN: dict[str, Any] = {
+    "error": None,
+    "replicas": [
+        {
+            "unit": "vllm-qwen3.5@%d.service" % n,
+            "container_name": "vllm-qwen3.5-%d" % n,
+            "port": 8010 + n,
+            "hccl_if_base_port": 61000 + 64 * n,
+        }
+        for n in range(2)
+    ],
+}
 NEED = {"/var/lib/ascend-fleet": 80 * GIB, "docker": 40 * GIB}
 
 
@@ -184,7 +196,7 @@ def healthy(generation: str = "a2") -> Node:
 
 
 def check(node: Node, **options: Any) -> list[dict[str, Any]]:
-    settings: dict[str, Any] = {"generation": "a2", "required_bytes": NEED, "table": TABLE}
+    settings: dict[str, Any] = {"generation": "a2", "required_bytes": NEED, "table": TABLE, "plan": PLAN}
     release = options.pop("release", RELEASE)
     settings.update(options)
     return findings.findings(node, release, **settings)
@@ -532,8 +544,16 @@ def test_a_check_of_the_release_speaks(identity: str, change: dict[str, Any], wo
     assert words in mine[0]["message"]
 
 
+def test_a_layout_that_cannot_be_is_found_in_the_planners_words() -> None:
+    error = "found 8 usable chips (…); needed 12 for 3 replicas of 4. Fix: fewer replicas"
+    (found,) = check(healthy(), plan={"replicas": [], "error": error})
+    assert (found["id"], found["found"]) == ("NPU-019", "8 usable chips (…)")
+    assert (found["needed"], found["fix"]) == ("12 for 3 replicas of 4", "fewer replicas")
+
+
 def test_every_check_is_provoked() -> None:
-    assert {p[0] for p in PROVOKED} | {c[0] for c in RELEASE_CHECKS} == set(catalogue.CATALOGUE)
+    provoked = {p[0] for p in PROVOKED} | {c[0] for c in RELEASE_CHECKS} | {"NPU-019"}
+    assert provoked == set(catalogue.CATALOGUE)
 
 
 # -- what must stay silent ------------------------------------------------------------------------------------------
@@ -640,14 +660,6 @@ def test_without_any_generation_nothing_is_counted() -> None:
     node = healthy()
     node["pci"] = []
     assert ids(check(node, generation=None)) == ["DEV-001"]
-
-
-@pytest.mark.parametrize(
-    ("generation", "replicas", "expected"),
-    [("a2", None, [8010, 8011]), ("a3", None, [8010, 8011, 8012, 8013]), ("a2", 1, [8010]), (None, None, [8010])],
-)
-def test_the_ports_follow_from_the_release(generation: Any, replicas: Any, expected: list[int]) -> None:
-    assert findings.service_ports(RELEASE, generation, replicas) == expected
 
 
 def test_a_broken_host_gives_findings_not_a_traceback() -> None:
