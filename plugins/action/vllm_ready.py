@@ -10,7 +10,7 @@ from typing import Any, Optional
 
 from ansible.plugins.action import ActionBase
 
-from ..plugin_utils._live import Lines, Pace, display, lines_for
+from ..plugin_utils._progress_lines import Lines, Pace, display, lines_for
 
 SLICE_SECONDS = 5
 # A stage tells its percents in such steps, and without news a line comes only so often.

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 from ansible_collections.ascend.fleet.plugins.action import vllm_ready as action
-from ansible_collections.ascend.fleet.plugins.plugin_utils import _live
+from ansible_collections.ascend.fleet.plugins.plugin_utils import _progress_lines
 
 UNIT = "vllm-qwen3.5@0.service"
 
@@ -83,7 +83,7 @@ def test_slices_go_on_where_the_last_one_stopped(monkeypatch):
 
 @pytest.mark.parametrize("progress", ["never", "auto"])
 def test_a_log_gets_the_result_alone(monkeypatch, progress):
-    monkeypatch.setattr(_live, "_is_on_terminal", lambda process: False)
+    monkeypatch.setattr(_progress_lines, "_is_on_terminal", lambda process: False)
     _result, _calls, said = plugin(
         monkeypatch, [{"finished": True, "replicas": [replica("ready", ready=True)]}], progress=progress
     )
