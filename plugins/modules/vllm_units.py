@@ -59,6 +59,12 @@ options:
     type: int
     default: 600
 attributes:
+  action:
+    description: The controller prints a line for every unit that is changed or removed, with the steps and the reason.
+    support: full
+  async:
+    description: Not supported by its action.
+    support: none
   check_mode:
     description: Tells what it would do without doing it, also on a host without docker. Systemd must answer.
     support: full
