@@ -96,7 +96,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils._artifacts import host_data
 from ..module_utils._host.docker import Docker, DockerError, is_managed
 from ..module_utils._images.prune import images_of_this_collection
-from ..module_utils._serving import units as _units
+from ..module_utils._serving import deployed as _units
 
 ARGUMENTS: dict[str, Any] = {
     "state": {"type": "str", "choices": ["noted", "absent"], "default": "absent"},

@@ -175,7 +175,7 @@ options:
       - File on the host into which to write how far the work is. The action plugin sets it, and prints a line now and
         then, as the variable C(fleet_progress) says.
     type: path
-  peek:
+  check_settled:
     description:
       - Return at once, with RV(settled) saying whether there is anything to do. The action plugin uses it.
     type: bool
@@ -352,6 +352,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils._artifacts import lfs
 from ..module_utils._artifacts import repository as _lfs_repository
 from ..module_utils._artifacts import swarm as _swarm
+from ..module_utils._base.detached import remove_leftovers
 from ..module_utils._base.progress import human_bytes
 
 ARGUMENTS: dict[str, Any] = {
@@ -381,7 +382,7 @@ ARGUMENTS: dict[str, Any] = {
     "lock_timeout": {"type": "int", "default": 600},
     "title": {"type": "str"},
     "progress": {"type": "path"},
-    "peek": {"type": "bool", "default": False},
+    "check_settled": {"type": "bool", "default": False},
 }
 
 
@@ -417,7 +418,7 @@ def request_of(params: dict[str, Any]) -> _lfs_repository.Request:
         retries=params["retries"],
         timeout=params["timeout"],
         lock_timeout=params["lock_timeout"],
-        progress=params["progress"],
+        progress=None if params["check_settled"] else params["progress"],
     )
 
 
@@ -479,7 +480,8 @@ def main() -> None:
     try:
         request = request_of(module.params)
         repository = _lfs_repository.Repository(request)
-        if module.params["peek"]:
+        if module.params["check_settled"]:
+            remove_leftovers(module.params["progress"])
             outcome = repository.peek()
         elif module.check_mode:
             outcome = repository.foresee(module.tmpdir)

@@ -86,7 +86,8 @@ def check_roots(roots: Iterable[str]) -> None:
         if not os.path.isabs(root) or root in _SYSTEM:
             raise PlacesError(
                 "found %r as a folder of data; needed an absolute path to a folder of its own. Fix: correct the "
-                "variable that names it (decommission_roots, model_artifacts_root, vllm_image_root, vllm_serve_data_root)" % root
+                "variable that names it: decommission_roots, model_artifacts_root, vllm_image_root or "
+                "vllm_serve_data_root" % root
             )
 
 
