@@ -113,7 +113,8 @@ from typing import Any, Callable, Mapping, Optional, Sequence
 from ansible.errors import AnsibleFilterError
 
 from ..module_utils._base.native import to_native_types
-from ..module_utils._serving import replicas as _vllm
+from ..module_utils._serving import plan
+from ..module_utils._serving.settings import Settings
 
 
 def vllm_replicas(
@@ -135,7 +136,7 @@ def vllm_replicas(
     weights_content: str = "",
 ) -> dict[str, Any]:
     """The filter ``ascend.fleet.vllm_replicas``."""
-    settings = _vllm.Settings(
+    settings = Settings(
         image=to_native_types(image) or "",
         weights=to_native_types(weights) or "",
         weights_content=to_native_types(weights_content) or "",
@@ -152,7 +153,7 @@ def vllm_replicas(
         stop_seconds=int(stop_seconds),
     )
     try:
-        units = _vllm.plan(to_native_types(node), to_native_types(release), settings)
+        units = plan.plan_replicas(to_native_types(node), to_native_types(release), settings)
     except ValueError as exc:
         raise AnsibleFilterError("vllm_replicas: %s" % exc) from exc
     secrets = units[0]["secrets"] if units else {}

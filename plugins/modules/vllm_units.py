@@ -107,8 +107,8 @@ removed:
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._host.systemd import SystemdError
-from ..module_utils._serving import replicas
 from ..module_utils._serving import units as _units
+from ..module_utils._serving.settings import ServingError
 
 NEEDED = ("name", "content", "environment", "config_hash", "container_name", "directories")
 
@@ -151,7 +151,7 @@ def main() -> None:
             report = host.stopped(names, disable=not params["enabled"])
         else:
             removed = host.absent(names)
-    except (_units.UnitsError, SystemdError, replicas.VllmError) as exc:
+    except (_units.UnitsError, SystemdError, ServingError) as exc:
         module.fail_json(msg=str(exc), diff=host.diff)
     changed = bool(removed) or any(u["changed"] for u in report)
     module.exit_json(changed=changed, units=report, removed=removed, diff=host.diff)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Callable, Iterable, Optional
+from typing import Any, Callable, Iterable, Mapping, Optional
 
 from .._base import command
 
@@ -16,6 +16,12 @@ RunCommand = Callable[..., command.Completed]
 LABEL_MANAGED = "ascend.fleet.managed"
 LABEL_UNIT = "ascend.fleet.unit"
 LABEL_CONFIG = "ascend.fleet.config"
+
+
+def is_managed(labels: Optional[Mapping[str, Any]]) -> bool:
+    """Whether a container with these labels is one of ours."""
+    return str((labels or {}).get(LABEL_MANAGED, "")).lower() == "true"
+
 
 # States in which a container's processes exist, and therefore may hold a card.
 LIVE_STATES = frozenset({"running", "paused", "restarting"})

@@ -22,11 +22,12 @@ from .._base import command
 from .._base.files import remove, temporaries, write_atomically
 from .._host import docker
 from .._host.systemd import Systemd
-from . import replicas
+from . import container as _container
+from .unit_file import MARK
 
 UNIT_DIR = "/etc/systemd/system"
 _UNIT = re.compile(r"vllm-.+@\d+\.service\Z")
-_SECRET = replicas.SECRET
+_SECRET = _container.SECRET
 # A unit that was started a moment ago has no container yet.
 _CONTAINER_SECONDS = 20.0
 
@@ -40,7 +41,7 @@ class UnitsError(Exception):
 
 def parse_unit(text: str) -> Optional[dict[str, str]]:
     """What a unit of ours says about itself; None when it is not ours."""
-    if not text.startswith(replicas.MARK):
+    if not text.startswith(MARK):
         return None
     found: dict[str, str] = {}
     inside = False
@@ -200,7 +201,7 @@ class Host:
         self,
         *,
         unit_dir: str = UNIT_DIR,
-        config_dir: str = replicas.CONFIG_DIR,
+        config_dir: str = _container.CONFIG_DIR,
         run: Callable[..., command.Completed] = command.run,
         check: bool = False,
         stop_timeout: float = 600.0,
@@ -293,7 +294,7 @@ class Host:
         report: list[dict[str, Any]] = []
         plan: list[tuple[Mapping[str, Any], str, Present, Steps]] = []
         for unit in units:
-            env = replicas.env_file_text(unit["environment"], secrets)
+            env = _container.env_file_text(unit["environment"], secrets)
             present = found[unit["name"]]
             steps = decide(unit["content"], env, unit["config_hash"], present, start=start, enable=enable)
             steps.directories = [d for d in unit["directories"] if not os.path.isdir(d)]
@@ -319,7 +320,7 @@ class Host:
         strange = [
             "%s (image %s, %s)" % (c["name"], c["image"], c["state"])
             for c in self._containers()
-            if c["name"] in names and c["labels"].get(docker.LABEL_MANAGED) != "true"
+            if c["name"] in names and not docker.is_managed(c["labels"])
         ]
         if strange:
             raise UnitsError(
@@ -415,7 +416,7 @@ class Host:
                 names.add(os.path.basename(path))
         for container in self._containers():
             owner = container["labels"].get(docker.LABEL_UNIT)
-            if owner and container["labels"].get(docker.LABEL_MANAGED) == "true":
+            if owner and docker.is_managed(container["labels"]):
                 names.add(owner)
         return self._remove(sorted(n for n in names if n not in wanted and _UNIT.match(n)))
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from ansible_collections.ascend.fleet.plugins.module_utils._base.command import Completed
 from ansible_collections.ascend.fleet.plugins.module_utils._host import systemd
-from ansible_collections.ascend.fleet.plugins.module_utils._serving import replicas
+from ansible_collections.ascend.fleet.plugins.module_utils._serving import container as _container
+from ansible_collections.ascend.fleet.plugins.module_utils._serving import plan, unit_file
 from ansible_collections.ascend.fleet.plugins.module_utils._serving import units as _units
 
 
@@ -170,12 +171,12 @@ def host(machine, **more):
 
 def unit(machine, number=0, model="qwen3.5", **environment):
     """A wanted unit, written by the same code as in production."""
-    name = replicas.unit_name(model, number)
-    container = replicas.container_name(model, number, "least_privilege")
+    name = plan.unit_name(model, number)
+    container = plan.container_name(model, number, "least_privilege")
     folder = str(machine.unit_dir.parent / "replicas" / container)
     environment = {"PORT": str(8010 + number), **environment}
     argv = ["/usr/bin/docker", "run", "--name=" + container, "--label"]
-    digest = replicas.config_hash(argv, environment, {})
+    digest = _container.config_hash(argv, environment, {})
     metadata = {
         "ServedModelName": model,
         "Replica": number,
@@ -189,7 +190,7 @@ def unit(machine, number=0, model="qwen3.5", **environment):
         "environment": environment,
         "config_hash": digest,
         "directories": [folder],
-        "content": replicas.unit_text(
+        "content": unit_file.unit_text(
             name,
             description="d",
             container=container,
