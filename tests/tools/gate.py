@@ -53,7 +53,7 @@ LANES = 3
 # The scenarios by the fleet they share, in an order in which each finds what it can use again.
 SCENARIOS = {
     "test": ("default", "guide", "unprivileged", "preflight_faults", "bad_input"),
-    "test-b": ("interrupted", "artifacts"),
+    "test-b": ("former_version", "interrupted", "artifacts"),
 }
 SKIPPED = 77  # a step's exit status that says: not possible on this machine (the last line of its output says why)
 
