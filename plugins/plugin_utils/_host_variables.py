@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any, Callable, Iterable, Iterator, Mapping, Optional
@@ -26,6 +27,8 @@ ROLES = Path(__file__).resolve().parents[2] / "roles"
 #: Lookups that only read what the controller has at hand. Others may create files, run programs or ask a server.
 _HARMLESS_LOOKUPS = ("env", "vars", "dict", "list", "items", "sequence", "ascend.fleet.release")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+#: What Ansible itself puts among a host's variables.
+_MAGIC = frozenset(("group_names", "groups", "inventory_dir", "inventory_file", "inventory_hostname", "playbook_dir"))
 #: What is known only once a host was asked, or while a task runs.
 _AT_RUN_TIME = frozenset(("ansible_facts", "hostvars", "item", *RESULTS))
 
@@ -54,24 +57,23 @@ class Reader:
         values: dict[str, Any] = {}
         problems: list[Problem] = []
         places: dict[str, str] = {}
-        for variable, value in raw.items():
-            if variable not in RULES:
-                continue
+        own = {k: v for k, v in raw.items() if not str(k).startswith("ansible_") and k not in _MAGIC}
+        for variable in RULES.keys() & own.keys():
             try:
-                values[variable] = to_native_types(templar.template(value))
+                values[variable] = to_native_types(templar.template(own[variable]))
             except AnsibleError as exc:
                 if not _is_undecided(exc, variable, raw):
                     said = " ".join(str(exc).split())
                     problems.append(Problem(variable, "a template that fails: %s" % said, "a template with a value"))
-        for variable, value in raw.items():
+        for variable, value in own.items():
             place = _place(variable, value)
             if place:
-                places[str(variable)] = place
+                places[to_native_types(variable)] = place
         return Host(
             name=name,
             values=values,
-            names=frozenset(str(n) for n in raw),
-            used=frozenset(word for value in raw.values() for word in _names_in(value)),
+            names=frozenset(to_native_types(list(own))),
+            used=frozenset(word for value in own.values() for word in _names_in(value)),
             problems=problems,
             address=_address(name, raw, templar),
             places=places,
@@ -141,9 +143,8 @@ def _place(variable: Any, value: Any) -> Optional[str]:
         return None
     if not origin.path:
         return str(origin.description)
-    path = Path(origin.path)
-    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-    return "%s:%d" % (shown, origin.line_num) if origin.line_num else str(shown)
+    shown = origin.path.removeprefix(os.path.join(os.getcwd(), ""))
+    return "%s:%d" % (shown, origin.line_num) if origin.line_num else shown
 
 
 def _address(name: str, raw: Mapping[str, Any], templar: Any) -> Optional[tuple[str, str, str]]:

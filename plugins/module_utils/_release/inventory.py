@@ -47,7 +47,7 @@ class Host:
     name: str
     #: Variables of ours that are set, evaluated; those that only the host itself can tell are left out.
     values: Mapping[str, Any] = field(default_factory=dict)
-    #: The names of all of its variables.
+    #: The names of all of its variables, except those that Ansible itself defines.
     names: Collection[str] = ()
     #: The names that templates of its variables use: the operator's own, however close to ours.
     used: Collection[str] = ()
@@ -92,7 +92,8 @@ def validate_fleet(groups: Mapping[str, Sequence[str]], hosts: Sequence[Host]) -
         )
     mistakes += _address_mistakes(hosts)
     known = {*RULES, *RESULTS}
-    wrong = misspelt({name for host in hosts for name in host.names if _is_judged(name)}, known)
+    # What roles keep to themselves begins with an underscore.
+    wrong = misspelt({name for host in hosts for name in host.names if not name.startswith("_")}, known)
     findings: list[tuple[str, Finding]] = []
     for host in hosts:
         if host.name in npu_hosts:
@@ -156,11 +157,6 @@ def _generation_mistakes(host: Host, groups: Mapping[str, Sequence[str]]) -> lis
         fix = "set fleet_release in group_vars/all.yml of the inventory"
         out.append(("fleet_release not set", "the name of a release, such as qwen3_5_27b_v0", fix))
     return out
-
-
-def _is_judged(name: str) -> bool:
-    # Ansible's own variables, and those that roles keep to themselves, are nobody's to misspell.
-    return not name.startswith(("ansible_", "_")) and name not in ("groups", "hostvars", "vars")
 
 
 def _name_mistakes(host: Host, known: Collection[str], wrong: Mapping[str, str]) -> list[Finding]:

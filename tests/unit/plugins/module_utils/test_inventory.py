@@ -1,9 +1,11 @@
 # Copyright (c) 2026, ascend.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Groups, names and addresses of a fleet, without Ansible. Values are tested with the action, over whole inventories."""
+"""Groups, names and addresses of a fleet, without Ansible. Values are tested with the action that reads them."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 from ansible_collections.ascend.fleet.plugins.module_utils._release import inventory
@@ -68,3 +70,8 @@ def test_release_errors_are_numbered_after_the_mistakes():
     mistakes = inventory.validate_fleet(groups(atlas_a2=["h1", "h2"]), [host(fleet_x=1), host("h2", fleet_x=1)])
     assert [m.hosts for m in mistakes] == [("h1", "h2")]
     assert inventory.report(mistakes, {"r9": "no such release"}).splitlines()[1] == "2. release r9: no such release"
+
+
+def test_every_role_of_the_collection_is_known():
+    root = Path(__file__).resolve().parents[4]
+    assert sorted(inventory.ROLES) == sorted(path.name for path in (root / "roles").iterdir())
