@@ -10,7 +10,8 @@ import textwrap
 from typing import Any, Mapping, Optional, Sequence
 from xml.etree import ElementTree
 
-from . import findings as _findings
+from .catalogue import CATALOGUE, catalogue
+from .check import AREAS
 
 _WIDTH = 118
 # From so many hosts on, hosts whose row of the table would read the same share one.
@@ -41,7 +42,7 @@ def build(
             "warnings": 0,
             "ignored": 0,
             "worst": "ok",
-            "areas": {area: {"errors": 0, "warnings": 0, "ignored": 0} for area in _findings.AREAS.values()},
+            "areas": {area: {"errors": 0, "warnings": 0, "ignored": 0} for area in AREAS.values()},
             "text": "",
             "summary": "",
         }
@@ -63,7 +64,7 @@ def build(
         entry["worst"] = "error" if entry["errors"] else "warning" if entry["warnings"] else "ok"
         entry["text"] = host_text(host, found)
         entry["summary"] = host_summary(host, found)
-    order = list(_findings.CATALOGUE)
+    order = list(CATALOGUE)
     report["findings"] = sorted(
         groups.values(), key=lambda g: (g["ignored"], g["severity"] != "error", _position(order, g["id"]), g["message"])
     )
@@ -215,7 +216,7 @@ def _group(group: Mapping[str, Any], everyone: Sequence[str]) -> list[tuple[bool
 
 
 def _table(hosts: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
-    areas = list(_findings.AREAS.values())
+    areas = list(AREAS.values())
     groups: dict[tuple[Any, ...], list[str]] = {}
     for name, host in hosts.items():
         if host["checked"]:
@@ -267,7 +268,7 @@ def junit(report: Mapping[str, Any]) -> str:
         for finding in findings.get(host) or []:
             found.setdefault(finding["id"], []).append(finding)
         failures = 0
-        for check in _findings.catalogue():
+        for check in catalogue():
             name = "%s %s" % (check["id"], check["title"])
             case = ElementTree.SubElement(suite, "testcase", classname="%s.%s" % (host, check["area"]), name=name)
             mine = found.get(check["id"], [])
@@ -280,7 +281,7 @@ def junit(report: Mapping[str, Any]) -> str:
             elif mine:
                 words = "\n".join("warning: " + f["message"] for f in mine)
                 ElementTree.SubElement(case, "system-out").text = _xml(words)
-        suite.set("tests", str(len(_findings.CATALOGUE)))
+        suite.set("tests", str(len(CATALOGUE)))
         suite.set("failures", str(failures))
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
 

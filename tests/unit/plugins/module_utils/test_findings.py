@@ -13,7 +13,9 @@ from typing import Any, Callable
 import pytest
 import yaml
 from ansible_collections.ascend.fleet.plugins.module_utils._node import collect
-from ansible_collections.ascend.fleet.plugins.module_utils._preflight import findings
+from ansible_collections.ascend.fleet.plugins.module_utils._preflight import catalogue, findings
+from ansible_collections.ascend.fleet.plugins.module_utils._preflight.check import AREAS, Check
+from ansible_collections.ascend.fleet.plugins.module_utils._preflight.words import GIB, numbers
 
 ROOT = Path(__file__).resolve().parents[4]
 TABLE = yaml.safe_load((ROOT / "plugins/plugin_utils/compatibility.yml").read_text(encoding="utf-8"))
@@ -40,7 +42,19 @@ RELEASE: dict[str, Any] = {
         "options": {"tensor-parallel-size": 4, "data-parallel-size": 1},
     },
 }
-NEED = {"/var/lib/ascend-fleet": 80 * findings.GIB, "docker": 40 * findings.GIB}
+PLAN: dict[str, Any] = {
+    "error": None,
+    "replicas": [
+        {
+            "unit": "vllm-qwen3.5@%d.service" % n,
+            "container_name": "vllm-qwen3.5-%d" % n,
+            "port": 8010 + n,
+            "hccl_if_base_port": 61000 + 64 * n,
+        }
+        for n in range(2)
+    ],
+}
+NEED = {"/var/lib/ascend-fleet": 80 * GIB, "docker": 40 * GIB}
 
 
 def healthy(generation: str = "a2") -> Node:
@@ -101,8 +115,8 @@ def healthy(generation: str = "a2") -> Node:
         "exists": True,
         "mount": "/",
         "filesystem": "xfs",
-        "total_bytes": 900 * findings.GIB,
-        "free_bytes": 500 * findings.GIB,
+        "total_bytes": 900 * GIB,
+        "free_bytes": 500 * GIB,
         "occupied_bytes": 0,
         "read_only": False,
     }
@@ -116,8 +130,8 @@ def healthy(generation: str = "a2") -> Node:
         storage_driver="overlay2",
         root_dir="/var/lib/docker",
         root_mount="/",
-        root_free_bytes=500 * findings.GIB,
-        root_total_bytes=900 * findings.GIB,
+        root_free_bytes=500 * GIB,
+        root_total_bytes=900 * GIB,
         architecture="aarch64",
     )
     smi = collect.empty_npu_smi()["npu_smi"]
@@ -157,8 +171,8 @@ def healthy(generation: str = "a2") -> Node:
         },
         "systemd": {"state": "running", "units": [], "error": None},
         "memory": {
-            "total_bytes": 1000 * findings.GIB,
-            "available_bytes": 900 * findings.GIB,
+            "total_bytes": 1000 * GIB,
+            "available_bytes": 900 * GIB,
             "swap_total_bytes": 0,
             "swap_free_bytes": 0,
         },
@@ -182,7 +196,7 @@ def healthy(generation: str = "a2") -> Node:
 
 
 def check(node: Node, **options: Any) -> list[dict[str, Any]]:
-    settings: dict[str, Any] = {"generation": "a2", "required_bytes": NEED, "table": TABLE}
+    settings: dict[str, Any] = {"generation": "a2", "required_bytes": NEED, "table": TABLE, "plan": PLAN}
     release = options.pop("release", RELEASE)
     settings.update(options)
     return findings.findings(node, release, **settings)
@@ -296,13 +310,13 @@ PROVOKED: list[tuple[str, Callable[[Node], None], str, set[str]]] = [
     ("SYS-005", put("systemd state", "offline"), "offline", set()),
     ("SYS-006", put("systemd state", "starting"), "starting", set()),
     ("SYS-007", put("systemd units", [{"name": "vllm-qwen3.5@0.service", "active": "failed"}]), "qwen3.5@0", set()),
-    ("SYS-008", put("memory total_bytes", 32 * findings.GIB), "32 GiB", set()),
+    ("SYS-008", put("memory total_bytes", 32 * GIB), "32 GiB", set()),
     ("SYS-009", put("clock", 12), "2025", set()),
     ("SYS-010", put("tuning reboot_required", True), "reboot-required", set()),
     ("SYS-011", put(SYSCTL + "kernel.numa_balancing", 1), "= 1", set()),
     (
         "SYS-012",
-        both(put(SYSCTL + "vm.swappiness", 100), put("memory swap_total_bytes", 8 * findings.GIB)),
+        both(put(SYSCTL + "vm.swappiness", 100), put("memory swap_total_bytes", 8 * GIB)),
         "= 100",
         set(),
     ),
@@ -463,18 +477,18 @@ PROVOKED: list[tuple[str, Callable[[Node], None], str, set[str]]] = [
         "OOM",
         set(),
     ),
-    ("DSK-001", put("disk 0 free_bytes", 60 * findings.GIB), "60 GiB free at /var/lib/ascend-fleet", set()),
-    ("DSK-002", put("docker root_free_bytes", 30 * findings.GIB), "30 GiB free in docker's folder", {"DSK-004"}),
+    ("DSK-001", put("disk 0 free_bytes", 60 * GIB), "60 GiB free at /var/lib/ascend-fleet", set()),
+    ("DSK-002", put("docker root_free_bytes", 30 * GIB), "30 GiB free in docker's folder", {"DSK-004"}),
     (
         "DSK-003",
         both(
-            put("disk 0 free_bytes", 100 * findings.GIB),
-            put("docker root_free_bytes", 100 * findings.GIB),
+            put("disk 0 free_bytes", 100 * GIB),
+            put("docker root_free_bytes", 100 * GIB),
         ),
         "100 GiB free at /",
         set(),
     ),
-    ("DSK-004", put("docker root_free_bytes", 41 * findings.GIB), "5 %", {"DSK-003"}),
+    ("DSK-004", put("docker root_free_bytes", 41 * GIB), "5 %", {"DSK-003"}),
     ("DSK-005", put("disk 0 filesystem", "nfs4"), "nfs4", set()),
     ("DSK-006", put("disk 0 free_bytes", None), "/var/lib/ascend-fleet", set()),
     ("DSK-007", put("disk 0 read_only", True), "read-only", set()),
@@ -530,8 +544,16 @@ def test_a_check_of_the_release_speaks(identity: str, change: dict[str, Any], wo
     assert words in mine[0]["message"]
 
 
+def test_a_layout_that_cannot_be_is_found_in_the_planners_words() -> None:
+    error = "found 8 usable chips (…); needed 12 for 3 replicas of 4. Fix: fewer replicas"
+    (found,) = check(healthy(), plan={"replicas": [], "error": error})
+    assert (found["id"], found["found"]) == ("NPU-019", "8 usable chips (…)")
+    assert (found["needed"], found["fix"]) == ("12 for 3 replicas of 4", "fewer replicas")
+
+
 def test_every_check_is_provoked() -> None:
-    assert {p[0] for p in PROVOKED} | {c[0] for c in RELEASE_CHECKS} == set(findings.CATALOGUE)
+    provoked = {p[0] for p in PROVOKED} | {c[0] for c in RELEASE_CHECKS} | {"NPU-019"}
+    assert provoked == set(catalogue.CATALOGUE)
 
 
 # -- what must stay silent ------------------------------------------------------------------------------------------
@@ -561,9 +583,9 @@ SILENT: list[tuple[str, Callable[[Node], None]]] = [
     ("a degraded systemd", put("systemd state", "degraded")),
     ("podman absent, old docker-ce", put("docker server_version", "20.10.24+dfsg1")),
     ("artifacts that are there already", both(
-        put("disk 0 free_bytes", 46 * findings.GIB), put("disk 0 occupied_bytes", 79 * findings.GIB))),
+        put("disk 0 free_bytes", 46 * GIB), put("disk 0 occupied_bytes", 79 * GIB))),
     ("an image that is loaded already", both(
-        put("docker root_free_bytes", 50 * findings.GIB), put("disk 0 free_bytes", 90 * findings.GIB),
+        put("docker root_free_bytes", 50 * GIB), put("disk 0 free_bytes", 90 * GIB),
         put("docker images", [{"id": "sha256:" + "1" * 64, "tags": ["vllm-ascend:r-a2"]}]))),
     ("a driver that the firmware lists", both(
         put("versions firmware compatible_version_drv", [["24.1.rc3", "24.1.rc3."], ["25.2.0", "25.2.0."]]),
@@ -640,14 +662,6 @@ def test_without_any_generation_nothing_is_counted() -> None:
     assert ids(check(node, generation=None)) == ["DEV-001"]
 
 
-@pytest.mark.parametrize(
-    ("generation", "replicas", "expected"),
-    [("a2", None, [8010, 8011]), ("a3", None, [8010, 8011, 8012, 8013]), ("a2", 1, [8010]), (None, None, [8010])],
-)
-def test_the_ports_follow_from_the_release(generation: Any, replicas: Any, expected: list[int]) -> None:
-    assert findings.service_ports(RELEASE, generation, replicas) == expected
-
-
 def test_a_broken_host_gives_findings_not_a_traceback() -> None:
     node = collect.identity(collect.Host(root="/nonexistent"))
     smi = dict(collect.empty_npu_smi()["npu_smi"], error="x", error_kind="missing")
@@ -672,11 +686,11 @@ def test_a_broken_host_gives_findings_not_a_traceback() -> None:
     [([0, 1, 2, 3], "0-3"), ([5], "5"), ([7, 0, 1], "0-1,7"), ([], ""), ([3, 3, 4], "3-4")],
 )
 def test_numbers_are_put_together(values: list[int], words: str) -> None:
-    assert findings.numbers(values) == words
+    assert numbers(values) == words
 
 
 def test_the_catalogue_is_well_formed() -> None:
-    entries = findings.catalogue()
+    entries = catalogue.catalogue()
     assert len(entries) >= 40
     for entry in entries:
         assert re.match(r"^(SYS|DRV|CANN|DEV|NPU|DKR|DSK|NET)-\d{3}$", entry["id"])
@@ -694,3 +708,14 @@ def test_a_check_that_stumbles_hides_no_other() -> None:
     found = check(node)
     assert "SYS-001" in ids(found)
     assert any("the check itself failed" in f["message"] for f in found)
+
+
+@pytest.mark.parametrize("module", catalogue._MODULES, ids=lambda m: m.__name__.rsplit(".", 1)[1])
+def test_a_module_lists_every_check_it_has(module: Any) -> None:
+    assert [v for v in vars(module).values() if isinstance(v, Check)] == list(module.CHECKS)
+
+
+def test_every_area_is_one_module_of_the_catalogue() -> None:
+    areas = [{c.area for c in module.CHECKS} for module in catalogue._MODULES]
+    assert all(len(a) == 1 for a in areas)
+    assert [a for own in areas for a in own] == list(AREAS.values())

@@ -9,13 +9,13 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from ansible_collections.ascend.fleet.plugins.module_utils._preflight import findings as _findings
 from ansible_collections.ascend.fleet.plugins.module_utils._preflight import report as _preflight
+from ansible_collections.ascend.fleet.plugins.module_utils._preflight.catalogue import CATALOGUE
 from ansible_collections.ascend.fleet.plugins.plugin_utils._compatibility import compatibility_table
 
 
 def finding(identity: str, found: str = "x", ignored: bool = False) -> dict[str, Any]:
-    check = _findings.CATALOGUE[identity]
+    check = CATALOGUE[identity]
     return {
         "id": identity,
         "severity": check.severity,
@@ -110,7 +110,7 @@ def test_junit() -> None:
     root = ElementTree.fromstring(_preflight.junit(build()))
     suites = {s.get("name"): s for s in root}
     assert list(suites) == list(FINDINGS)
-    assert suites["a2-1"].get("tests") == str(len(_findings.CATALOGUE))
+    assert suites["a2-1"].get("tests") == str(len(CATALOGUE))
     failures = [c.get("name", "") for c in suites["a2-1"] if c.find("failure") is not None]
     assert [f.split()[0] for f in failures] == ["DRV-003"]
     assert len(suites["a3-2"].findall("testcase/skipped")) == 1

@@ -1,0 +1,86 @@
+# Copyright (c) 2026, ascend.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the preflight measures a node against: the planners of serving and artifacts, asked before anything is done.
+
+The checks get the planners' answers as data, so that preflight and execution cannot decide differently.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Mapping, Optional, Sequence
+
+from ..module_utils._npu import hardware, slots
+from ..module_utils._preflight import findings as _findings
+from ..module_utils._preflight.facts import DEFAULT_MEMORY_BYTES
+from ..module_utils._serving import plan as _plan
+from ..module_utils._serving.settings import Settings
+from . import _systems
+from ._compatibility import compatibility_table
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What is chosen for one host beside its release.
+
+    generation: as the inventory says; without it the PCI bus tells. ignore: ids of accepted findings.
+    required_bytes: bytes still to be written, by path; the key ``docker`` stands for docker's own folder.
+    """
+
+    serving: Settings = field(default_factory=Settings)
+    generation: Optional[str] = None
+    ignore: Sequence[str] = ()
+    required_bytes: Mapping[str, int] = field(default_factory=dict)
+    memory_bytes: int = DEFAULT_MEMORY_BYTES
+    require_host_cann: bool = False
+
+
+def serving_plan(
+    node: Mapping[str, Any], release: Mapping[str, Any], settings: Settings, generation: Optional[str]
+) -> Optional[dict[str, Any]]:
+    """The layout of the replicas as ``replicas``, and in ``error`` why there is none; None where nothing is served.
+
+    Where the node's own chips cannot be planned with (a fault, which is a finding of its own), the replicas are those
+    of a healthy host of the generation: their ports and names must be free nevertheless. ``error`` is set where no
+    other finding explains it: the settings fit no host of the generation, or too few of its sound chips.
+    """
+    if not (release.get("serve") or {}).get("served_model_name"):
+        return None
+    generation = generation or hardware.generation_of_pci(list(node.get("pci") or []))
+    nominal: list[dict[str, Any]] = []
+    if generation in hardware.GENERATIONS:
+        try:
+            nominal = _plan.plan_layout(slots.nominal_node(str(generation)), release, settings)
+        except ValueError as exc:
+            return {"replicas": [], "error": str(exc)}
+    try:
+        return {"replicas": _plan.plan_layout(node, release, settings), "error": None}
+    except ValueError as exc:
+        return {"replicas": nominal, "error": str(exc) if _is_sound(node, generation) else None}
+
+
+def _is_sound(node: Mapping[str, Any], generation: Optional[str]) -> bool:
+    """Whether every chip is there and works, so that only the settings can be why there is no plan."""
+    devices = node.get("devices") or []
+    chips = hardware.GENERATIONS.get(generation or "", {}).get("chips")
+    return len(devices) == chips and all(
+        d.get("index") is not None and d.get("node_present") is not False and d.get("health") in slots.WORKING
+        for d in devices
+    )
+
+
+def findings_of(node: Mapping[str, Any], release: Mapping[str, Any], chosen: Chosen) -> list[dict[str, Any]]:
+    """The findings of one node; ValueError for what was chosen wrongly."""
+    return _findings.findings(
+        node,
+        release,
+        generation=chosen.generation,
+        ignore=chosen.ignore,
+        plan=serving_plan(node, release, chosen.serving, chosen.generation),
+        required_bytes=chosen.required_bytes,
+        memory_bytes=chosen.memory_bytes,
+        require_host_cann=chosen.require_host_cann,
+        table=compatibility_table(),
+        system=_systems.values(node.get("os") or {}),
+    )
