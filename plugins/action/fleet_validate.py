@@ -14,7 +14,7 @@ from ansible.plugins.action import ActionBase
 from ..module_utils._base.native import to_native_types
 from ..module_utils._npu.hardware import GENERATIONS
 from ..module_utils._release import inventory
-from ..module_utils._release.schema import ReleaseError
+from ..module_utils._release.problems import ReleaseError
 from ..plugin_utils import _releases
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"

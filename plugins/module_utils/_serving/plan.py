@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any, Mapping
 
 from .._npu import slots
-from .._release import schema
+from .._release.serve_options import check_serve_options, check_together, check_variable
 from . import argv, container, unit_file
 from .settings import PROFILES, ServingError, Settings
 
@@ -52,10 +52,10 @@ def serve_options(release: Mapping[str, Any], settings: Settings) -> dict[str, A
     """The options of ``vllm serve`` that hold on this host; raises ServingError with everything that is wrong."""
     options = argv.merge_options(release["serve"].get("options") or {}, option_overrides(release, settings))
     components = [i.get("components") or {} for i in release["images"]]
-    problems = schema.check_serve_options(settings.options, "vllm_serve_options", components=components)
-    problems += schema.check_together(options, "vllm_serve_options")
+    problems = check_serve_options(settings.options, "vllm_serve_options", components=components)
+    problems += check_together(options, "vllm_serve_options")
     for name, value in settings.environment.items():
-        problems += schema.check_variable(name, value, "vllm_serve_environment.%s" % name)
+        problems += check_variable(name, value, "vllm_serve_environment.%s" % name)
     if problems:
         raise ServingError("; ".join(p.text() for p in problems))
     return options
