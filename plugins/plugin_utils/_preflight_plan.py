@@ -41,12 +41,14 @@ class Chosen:
     required_bytes: Mapping[str, int] = field(default_factory=dict)
     memory_bytes: int = DEFAULT_MEMORY_BYTES
     require_host_cann: bool = False
+    fleet_tls: frozenset[bool] = frozenset()
 
 
 def serving_plan(
     node: Mapping[str, Any], release: Mapping[str, Any], settings: Settings, generation: Optional[str]
 ) -> Optional[dict[str, Any]]:
-    """The layout of the replicas as ``replicas``, and in ``error`` why there is none; None where nothing is served.
+    """The layout of the replicas as ``replicas``, in ``error`` why there is none, and in ``spans_hosts`` whether one
+    engine runs on several hosts; None where nothing is served.
 
     Where the node's own chips cannot be planned with (a fault, which is a finding of its own), the replicas are those
     of a healthy host of the generation: their ports and names must be free nevertheless. ``error`` is set where no
@@ -60,11 +62,20 @@ def serving_plan(
         try:
             nominal = _plan.plan_layout(slots.nominal_node(str(generation)), release, settings)
         except ValueError as exc:
-            return {"replicas": [], "error": str(exc)}
+            return {"replicas": [], "error": str(exc), "spans_hosts": False}
     try:
-        return {"replicas": _plan.plan_layout(node, release, settings), "error": None}
+        replicas, error = _plan.plan_layout(node, release, settings), None
     except ValueError as exc:
-        return {"replicas": nominal, "error": str(exc) if _is_sound(node, generation) else None}
+        replicas, error = nominal, str(exc) if _is_sound(node, generation) else None
+    spans_hosts = _spans_hosts({**(release["serve"].get("options") or {}), **settings.options})
+    return {"replicas": replicas, "error": error, "spans_hosts": spans_hosts}
+
+
+def _spans_hosts(options: Mapping[str, Any]) -> bool:
+    """Whether these options of `vllm serve` make one engine of processes on several hosts."""
+    ranks = int(options.get("data-parallel-size") or 1)
+    local = options.get("data-parallel-size-local")
+    return int(options.get("nnodes") or 1) > 1 or int(ranks if local is None else local) < ranks
 
 
 def _is_sound(node: Mapping[str, Any], generation: Optional[str]) -> bool:
@@ -88,6 +99,7 @@ def findings_of(node: Mapping[str, Any], release: Mapping[str, Any], chosen: Cho
         required_bytes=chosen.required_bytes,
         memory_bytes=chosen.memory_bytes,
         require_host_cann=chosen.require_host_cann,
+        fleet_tls=chosen.fleet_tls,
         table=compatibility_table(),
         system=_systems.values(node.get("os") or {}),
     )
@@ -155,12 +167,17 @@ def findings_of_all(
 ) -> tuple[dict[str, list[dict[str, Any]]], dict[str, str]]:
     """The findings of every host of ``nodes``, and by host why there are none.
 
-    A host that has completed a download tells how large it is for all others.
+    A host that has completed a download tells how large it is for all others, and TLS between cards has to be the same
+    on all hosts of a release.
     """
     wanted = {host: wanted_artifacts(node, releases[host], settings[host]) for host, node in nodes.items()}
     sizes: dict[Any, int] = {}
     for host, node in nodes.items():
         space.learn_sizes(wanted[host], present_artifacts(node, settings[host]), sizes)
+    tls: dict[str, set[bool]] = {}
+    for host, node in nodes.items():
+        states = {chip.get("tls") for chip in (node.get("hccn") or {}).get("chips") or []}
+        tls.setdefault(str(releases[host].get("release")), set()).update(states - {None})
     findings: dict[str, list[dict[str, Any]]] = {}
     reasons: dict[str, str] = {}
     for host, node in nodes.items():
@@ -174,6 +191,7 @@ def findings_of_all(
             required_bytes={own.artifacts_path: missing, "docker": own.docker_bytes},
             memory_bytes=own.memory_bytes,
             require_host_cann=own.require_host_cann,
+            fleet_tls=frozenset(tls[str(releases[host].get("release"))]),
         )
         try:
             findings[host] = findings_of(node, releases[host], chosen)
