@@ -17,7 +17,7 @@ from ..module_utils._base.files import write_atomically
 from ..module_utils._base.native import to_native_types
 from ..module_utils._npu import hardware
 from ..module_utils._preflight import report as _preflight
-from ..plugin_utils._host_variables import HostVariables, PlayVariables
+from ..plugin_utils._play_variables import HostVariables, PlayVariables
 from ..plugin_utils._preflight_plan import HostSettings, findings_of_all, settings_of
 
 _COLORS = {"error": "red", "warning": "bright purple", "ok": "green", "ignored": "dark gray"}

@@ -20,7 +20,7 @@ from ..module_utils._serving import plan as _plan
 from ..module_utils._serving.settings import Settings
 from . import _systems
 from ._compatibility import compatibility_table
-from ._host_variables import role_settings
+from ._play_variables import role_settings
 
 #: What a layout depends on; image, weights and secrets are not needed for it.
 _SERVING = ("profile", "replicas", "first_port", "skip_unhealthy", "options", "environment", "data_root", "media_path")
