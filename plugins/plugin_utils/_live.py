@@ -147,10 +147,10 @@ def lines_for(action: Any, task_vars: Mapping[str, Any]) -> Lines:
 
 
 class LiveAction(ActionBase):  # type: ignore[misc]
-    """The action of a module with the options ``peek``, ``progress`` and ``timeout`` and the result ``settled``.
+    """The action of a module with the options ``check_settled``, ``progress``, ``timeout`` and the result ``settled``.
 
-    The module first peeks. When there is nothing to do, that is all. Otherwise it is started detached, so that it goes
-    on when this controller goes away, and its progress is read until it has ended.
+    The module is asked first whether it has anything to do. If not, that is all. Otherwise it is started detached, so
+    that it goes on when this controller goes away, and its progress is read until it has ended.
     """
 
     TRANSFERS_FILES = False
@@ -166,7 +166,7 @@ class LiveAction(ActionBase):  # type: ignore[misc]
         arguments = {k: v for k, v in self._task.args.items() if k != "progress"}
         if self._task.check_mode or self._task.async_val:
             return self._module(arguments, task_vars)
-        seen = self._module(dict(arguments, peek=True), task_vars)
+        seen = self._module(dict(arguments, check_settled=True), task_vars)
         if seen.get("failed") or seen.get("unreachable") or seen.get("settled"):
             seen.pop("invocation", None)
             return seen
