@@ -240,6 +240,7 @@ def as_wanted(machine, units):
     assert {p.name for p in machine.unit_dir.glob("vllm-*.service")} == names
     for path, text in support.support_files(str(machine.unit_dir), str(machine.config_dir)).items():
         assert Path(path).read_text() == text
+        assert stat.S_IMODE(Path(path).stat().st_mode) == support.support_mode(path)
     assert {p.name for p in machine.config_dir.glob("*.env")} == {n[: -len(".service")] + ".env" for n in names}
     assert {c["unit"] for c in machine.containers.values()} == names
     assert not [p for p in machine.unit_dir.iterdir() if p.name.startswith(".")]
