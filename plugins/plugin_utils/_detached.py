@@ -133,7 +133,7 @@ def has_ended(text: str) -> bool:
     return "started" not in data or bool(data.get("finished"))
 
 
-class DetachedAction(ActionBase):  # type: ignore[misc]
+class DetachedAction(ActionBase):
     """An action that runs a module detached: it goes on when the controller or the connection goes away."""
 
     _job_folder: Optional[str] = None
