@@ -73,7 +73,7 @@ def judge(text: str, expect: Mapping[str, Any]) -> list[str]:
     if len(text) < least:
         problems.append("found an answer of %d characters, %s; needed %d or more" % (len(text), shown, least))
     if "\ufffd" in text or (len(text) >= 20 and len(set(re.sub(r"\s", "", text))) <= 3):
-        # Whatever else such an answer lacks says nothing more.
+        # Further problems of a garbled answer tell nothing new.
         return [
             "found a garbled answer, %s; needed readable text. Fix: the image or a kernel does not fit the card, so "
             "verify the image (generation, components) and the driver" % shown
