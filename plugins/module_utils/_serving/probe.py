@@ -193,7 +193,7 @@ def _not_reached(answer: http.Answer, url: str, unit: Optional[str], unit_state:
     if active == "inactive":
         fix = "systemctl start %s, or run site.yml, which also waits until it serves" % unit
         return "%s, and the unit stopped; needed it serving. Fix: %s" % (found, fix)
-    if active == "failed" or sub == "auto-restart":
+    if active == "failed" or sub.startswith("auto-restart"):
         what = "failed (%s)" % state.get("Result", "failed") if active == "failed" else "between two starts"
         fix = "see `journalctl -u %s -n 50`, mend the cause, and run site.yml" % unit
         return "%s, and the unit %s; needed it serving. Fix: %s" % (found, what, fix)

@@ -198,10 +198,11 @@ class Watcher:
                 watch, "found no such unit; needed it deployed. Fix: run site.yml on this host", log=False
             )
         restarts = int(unit["NRestarts"]) if unit.get("NRestarts", "").isdigit() else 0
-        ended = active in ("failed", "inactive") or sub == "auto-restart"
+        waits = sub.startswith("auto-restart")  # also auto-restart-queued
+        ended = active in ("failed", "inactive") or waits
         if not ended and restarts <= self._max_restarts:
             return None
-        if sub == "auto-restart" and restarts < self._max_restarts:
+        if waits and restarts < self._max_restarts:
             return None
         if active == "inactive" and unit.get("ExecMainStatus", "0") == "0" and not watch.invocation:
             return self._words(
