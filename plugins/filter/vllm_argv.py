@@ -53,7 +53,7 @@ from typing import Any, Callable, Mapping, Optional
 from ansible.errors import AnsibleFilterError
 
 from ..module_utils._base.native import to_native_types
-from ..module_utils._serving import replicas
+from ..module_utils._serving.argv import serve_argv
 
 
 def vllm_argv(
@@ -64,7 +64,7 @@ def vllm_argv(
     if not isinstance(serve, dict) or "served_model_name" not in serve:
         raise AnsibleFilterError("vllm_argv: found %s; needed the section `serve` of a release" % type(serve).__name__)
     try:
-        return replicas.serve_argv(
+        return serve_argv(
             serve,
             to_native_types(model),
             port=None if port is None else int(port),

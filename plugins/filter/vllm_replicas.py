@@ -78,6 +78,10 @@ options:
     description: How long a stopping engine may take before it is killed.
     type: int
     default: 60
+  chip_wait_seconds:
+    description: How long a start waits for device nodes and healthy chips; 0 does not wait.
+    type: int
+    default: 600
 """
 
 EXAMPLES = r"""
@@ -113,7 +117,8 @@ from typing import Any, Callable, Mapping, Optional, Sequence
 from ansible.errors import AnsibleFilterError
 
 from ..module_utils._base.native import to_native_types
-from ..module_utils._serving import replicas as _vllm
+from ..module_utils._serving import plan
+from ..module_utils._serving.settings import Settings
 
 
 def vllm_replicas(
@@ -133,9 +138,10 @@ def vllm_replicas(
     docker_options: Optional[Sequence[str]] = None,
     stop_seconds: int = 60,
     weights_content: str = "",
+    chip_wait_seconds: int = 600,
 ) -> dict[str, Any]:
     """The filter ``ascend.fleet.vllm_replicas``."""
-    settings = _vllm.Settings(
+    settings = Settings(
         image=to_native_types(image) or "",
         weights=to_native_types(weights) or "",
         weights_content=to_native_types(weights_content) or "",
@@ -150,9 +156,10 @@ def vllm_replicas(
         first_port=None if first_port in (None, "") else int(first_port),
         docker_options=to_native_types(docker_options) or [],
         stop_seconds=int(stop_seconds),
+        chip_wait_seconds=int(chip_wait_seconds),
     )
     try:
-        units = _vllm.plan(to_native_types(node), to_native_types(release), settings)
+        units = plan.plan_replicas(to_native_types(node), to_native_types(release), settings)
     except ValueError as exc:
         raise AnsibleFilterError("vllm_replicas: %s" % exc) from exc
     secrets = units[0]["secrets"] if units else {}

@@ -58,7 +58,7 @@ from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
 
 from ..module_utils._base.native import to_native_types
-from ..module_utils._release.schema import ReleaseError
+from ..module_utils._release.problems import ReleaseError
 from ..plugin_utils import _releases
 
 

@@ -141,6 +141,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils._base.detached import remove_leftovers
 from ..module_utils._host.docker import DockerError
 from ..module_utils._images import store
 from ..module_utils._images.archive import ArchiveError, machine_of
@@ -192,8 +193,10 @@ def main() -> None:
         image_id=params["image_id"],
         timeout=params["timeout"],
         cache=params["cache"],
-        progress=params["progress"],
+        progress=None if params["check_settled"] else params["progress"],
     )
+    if module.params["check_settled"]:
+        remove_leftovers(params["progress"])
     try:
         if module.params["check_settled"] and not store.is_quickly_read(wanted):
             outcome = store.Outcome(unread=True)

@@ -355,6 +355,7 @@ from ..module_utils._artifacts.errors import ArtifactError, describe_os_error
 from ..module_utils._artifacts.request import Request
 from ..module_utils._artifacts.result import result_of
 from ..module_utils._artifacts.swarm import Settings
+from ..module_utils._base.detached import remove_leftovers
 
 ARGUMENTS: dict[str, Any] = {
     "repository": {"type": "str", "required": True},
@@ -424,7 +425,7 @@ def request_of(params: dict[str, Any]) -> Request:
         retries=params["retries"],
         timeout=params["timeout"],
         lock_timeout=params["lock_timeout"],
-        progress=params["progress"],
+        progress=None if params["check_settled"] else params["progress"],
     )
 
 
@@ -434,6 +435,7 @@ def main() -> None:
         request = request_of(module.params)
         repository = _repository.Repository(request)
         if module.params["check_settled"]:
+            remove_leftovers(module.params["progress"])
             outcome = repository.is_settled()
         elif module.check_mode:
             outcome = repository.plan(module.tmpdir)

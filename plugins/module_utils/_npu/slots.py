@@ -8,6 +8,8 @@ from __future__ import annotations
 import itertools
 from typing import Any, Mapping, Optional, Sequence
 
+from .hardware import GENERATIONS
+
 FIRST_PORT = 8010
 # HCCL listens from its base port on, one port per chip of the host. These lie above the kernel's range for outgoing
 # connections (32768-60999), in which HCCL's own default, 60000, may be taken.
@@ -77,6 +79,18 @@ def plan_slots(
             % (last["port"], last["hccl_if_base_port"])
         )
     return slots
+
+
+def nominal_node(generation: str) -> dict[str, Any]:
+    """A healthy host of a generation as far as a plan needs it: for checks before any host was asked."""
+    facts = GENERATIONS[generation]
+    dies = int(facts["chips_per_npu"])
+    return {
+        "devices": [
+            {"npu_id": n // dies, "chip_id": n % dies, "index": n, "node": "/dev/davinci%d" % n, "health": "OK"}
+            for n in range(int(facts["chips"]))
+        ]
+    }
 
 
 def _usable(devices: Sequence[Mapping[str, Any]], skip: bool) -> list[Mapping[str, Any]]:

@@ -195,14 +195,14 @@ def rendered(path: Path, model: Path) -> list[Case]:
     """A release's command lines as the collection renders them: with the guide's profile, and with the default one."""
     # The checkout as the collection, whatever is installed.
     sys.path.insert(0, str(ROOT / ".collections"))
-    from ansible_collections.ascend.fleet.plugins.module_utils._serving import replicas
+    from ansible_collections.ascend.fleet.plugins.module_utils._serving.argv import serve_argv
     from ansible_collections.ascend.fleet.plugins.plugin_utils import _releases
 
     release = _releases.load(path)
     profiles: dict[str, dict[str, Any]] = {"guide": {}, "least_privilege": {"allowed-local-media-path": str(model)}}
     cases = []
     for profile, overrides in profiles.items():
-        argv = replicas.serve_argv(release["serve"], str(model), options=overrides)
+        argv = serve_argv(release["serve"], str(model), options=overrides)
         cases.append(Case("%s, %s" % (release["release"], profile), tuple(argv[2:])))
     return [*cases, *counterexamples(release["release"], cases[0].argv)]
 

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible_collections.ascend.fleet.plugins.module_utils._release import schema
-from ansible_collections.ascend.fleet.plugins.module_utils._serving import replicas
+from ansible_collections.ascend.fleet.plugins.module_utils._release.problems import ReleaseError
+from ansible_collections.ascend.fleet.plugins.module_utils._serving.argv import option_argv
 from ansible_collections.ascend.fleet.plugins.plugin_utils import _releases
 
 GUIDE = Path(__file__).resolve().parents[2] / "fixtures" / "guide"
@@ -49,7 +50,7 @@ def problems(*changes):
     data = raw()
     for path, value in changes:
         put(data, path, value)
-    with pytest.raises(schema.ReleaseError) as caught:
+    with pytest.raises(ReleaseError) as caught:
         schema.validate(data, name="qwen3_5_27b_v0")
     return caught.value.problems
 
@@ -112,7 +113,7 @@ class TestGuide:
             if not skip:
                 wanted.append(word)
         options = shipped["benchmark"]["workloads"][number]["options"]
-        assert [w for o, v in options.items() for w in replicas.option_argv(o, v)] == wanted
+        assert [w for o, v in options.items() for w in option_argv(o, v)] == wanted
 
     @pytest.mark.parametrize(("number", "name"), [(0, "bench_random_mm"), (1, "bench_random")])
     def test_baselines(self, shipped, number, name):
@@ -176,7 +177,7 @@ class TestMistakes:
             ("model.name", "a/b", '"a/b"', "becomes a folder"),
             ("model.include", "*", '"*"', "a list of texts"),
             ("serve.served_model_name", "qwen/3.5", '"qwen/3.5"', "letters"),
-            ("serve.port", 80100, "the number 80100", "from 1 to 65535"),
+            ("serve.port", 80100, "the number 80100", "from 1024 to 65535"),
             ("serve.port", "8010", '"8010"', "an integer"),
             ("serve.options", ["--x"], "a list of 1", "a mapping"),
             ("serve.options.max-num-seq", 1, "did you mean `max-num-seqs`", "vllm serve` 0.16"),
@@ -248,7 +249,7 @@ class TestMistakes:
 
     @pytest.mark.parametrize("data", [None, [], "x", 3])
     def test_no_mapping_at_all(self, data):
-        with pytest.raises(schema.ReleaseError, match="release: NAME"):
+        with pytest.raises(ReleaseError, match="release: NAME"):
             schema.validate(data)
 
     @pytest.mark.parametrize("version", ["25.2.0", "24.1.RC2", "25.6.rc1.b169", "8.2.RC1", "2.9.0+cpu", "9.0.0-beta.1"])
@@ -309,7 +310,7 @@ class TestFiles:
 
     @pytest.mark.parametrize("name", ["qwen3_5_27b_v1", "../qwen3_5_27b_v0", "", None])
     def test_unknown_names_list_the_known_ones(self, name, tmp_path):
-        with pytest.raises(schema.ReleaseError) as caught:
+        with pytest.raises(ReleaseError) as caught:
             _releases.by_name(name, {"inventory_dir": str(tmp_path)})
         if name:
             assert "one of: qwen3_5_27b_v0" in str(caught.value)
@@ -319,13 +320,13 @@ class TestFiles:
 
     def test_a_key_twice_is_a_mistake(self, tmp_path):
         self.write(tmp_path, "twice", "release: twice\nserve:\n  port: 1\n  host: x\n  port: 2\n")
-        with pytest.raises(schema.ReleaseError) as caught:
+        with pytest.raises(ReleaseError) as caught:
             _releases.load(tmp_path / "twice.yml")
         assert "line 5, column 3: found the key `port` of line 3 once more" in str(caught.value)
 
     def test_broken_yaml_names_the_line(self, tmp_path):
         self.write(tmp_path, "broken", "release: broken\nserve: [1,\n")
-        with pytest.raises(schema.ReleaseError, match=r"line \d+, column \d+"):
+        with pytest.raises(ReleaseError, match=r"line \d+, column \d+"):
             _releases.load(tmp_path / "broken.yml")
 
     @pytest.mark.parametrize(
@@ -335,7 +336,7 @@ class TestFiles:
     def test_a_picture_must_be_there(self, tmp_path, picture, words):
         text = SHIPPED.read_text(encoding="utf-8").replace("files/tongyi_qwen.png", picture)
         self.write(tmp_path, "qwen3_5_27b_v0", text)
-        with pytest.raises(schema.ReleaseError) as caught:
+        with pytest.raises(ReleaseError) as caught:
             _releases.load(tmp_path / "qwen3_5_27b_v0.yml")
         assert words in str(caught.value)
 
@@ -345,3 +346,24 @@ class TestFiles:
         self.write(tmp_path, "qwen3_5_27b_v0", text)
         a2, a3 = _releases.load(tmp_path / "qwen3_5_27b_v0.yml")["images"]
         assert a2["components"] == a3["components"]
+
+    def test_a_file_is_read_once_and_again_when_it_or_a_picture_changes(self, tmp_path, monkeypatch):
+        read = []
+        monkeypatch.setattr(_releases, "_load", lambda path, load=_releases._load: read.append(path) or load(path))
+        self.write(tmp_path, "qwen3_5_27b_v0", SHIPPED.read_text(encoding="utf-8"))
+        picture = tmp_path / "files" / "tongyi_qwen.png"
+        picture.parent.mkdir()
+        picture.write_bytes(b"one")
+        path = tmp_path / "qwen3_5_27b_v0.yml"
+        first = _releases.load(path)
+        first["serve"]["port"] = 1  # what a caller does with its own
+        assert _releases.load(path)["serve"]["port"] == 8010
+        assert len(read) == 1
+        picture.write_bytes(b"other")
+        assert _releases.load(path)["smoke"] != first["smoke"]
+        self.write(tmp_path, "qwen3_5_27b_v0", SHIPPED.read_text("utf-8").replace("port: 8010", "port: 19010"))
+        assert _releases.load(path)["serve"]["port"] == 19010
+        assert len(read) == 3
+        picture.unlink()
+        with pytest.raises(ReleaseError, match="no file"):
+            _releases.load(path)
