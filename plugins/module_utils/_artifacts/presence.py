@@ -19,7 +19,7 @@ def present_artifacts(root: str) -> list[dict[str, Any]]:
 
     An entry has ``folder`` (absolute path), ``repository`` (the path of the one it belongs to; None where version 0.1
     did not say it), ``bytes`` (what lies in it, a file with several links counted once) and ``requests``, those that
-    were completed and whose files are all still there with their size: ``revision``, ``commit``, ``files`` (their paths)
+    were completed and whose files are all still there with their size: ``revision``, ``commit``, ``files`` (paths)
     and ``bytes`` (the sum of their sizes). Raises OSError where a folder that is there cannot be read.
     """
     found = []
