@@ -25,6 +25,7 @@ NOT_GIT = (
     "the network or correct proxy and URL"
 )
 
+_NOISE = re.compile(r"^(Errors logged to|Use `git lfs logs|fetch: Fetching|\d\d:\d\d:\d\d\.\d+ )")
 _SIGNATURES: tuple[tuple[str, str, str, bool], ...] = (
     (
         r"no space left on device|disk quota exceeded",
@@ -135,11 +136,11 @@ def explain(output: str) -> Explanation:
 
 
 def last_words(output: str, count: int = 3) -> str:
-    """Return the last lines of a command's output that say something, on one line, without credentials."""
+    """Return the last lines of a command's output that say something, on one line, without credentials.
+
+    What is not printable is escaped: a terminal must not take it for a command.
+    """
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    lines = [
-        line
-        for line in lines
-        if not re.match(r"^(Errors logged to|Use `git lfs logs|fetch: Fetching|\d\d:\d\d:\d\d\.\d+ )", line)
-    ]
-    return re.sub(r"://[^/@\s]+@", "://", " | ".join(lines[-count:]))
+    lines = [line for line in lines if not _NOISE.match(line)]
+    said = re.sub(r"://[^/@\s]+@", "://", " | ".join(lines[-count:]))
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in said)

@@ -327,6 +327,10 @@ def test_explain(output: str, kind: str, again: bool) -> None:
     assert found.message
 
 
+def test_last_words_are_printable() -> None:
+    assert git_errors.last_words("fatal: \x1b[2J\x07 ü") == "fatal: \\x1b[2J\\x07 ü"
+
+
 def test_last_words_leave_out_noise_and_secrets() -> None:
     text = "fetch: Fetching reference x\nfatal: https://u:pw@h/ failed\n\nErrors logged to '/x'.\nUse `git lfs logs`\n"
     assert git_errors.last_words(text) == "fatal: https://h/ failed"
