@@ -17,6 +17,7 @@ from .._base import command, locks
 from .._base.files import remove, write_atomically
 from . import stores, swarm
 from .manifest import parse_manifest
+from .names import repository_folder
 from .state import dump_state, load_state
 
 
@@ -143,6 +144,9 @@ def folders(root: str) -> list[Folder]:
                 folder = Folder(path, "%s/%s" % (kind, name.partition("@")[0]))
             except OSError:
                 continue
+            if folder.state.repository is not None:
+                # A folder that version 0.1 named after the model is a revision of the same repository.
+                folder.group = "%s/%s" % (kind, repository_folder(folder.state.repository, "main"))
             if not os.path.islink(path):
                 found.append(folder)
     return found
