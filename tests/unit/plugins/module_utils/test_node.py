@@ -15,7 +15,16 @@ from typing import Any, Optional
 import pytest
 from ansible_collections.ascend.fleet.plugins.module_utils._base import command as _command
 from ansible_collections.ascend.fleet.plugins.module_utils._base.command import Completed
-from ansible_collections.ascend.fleet.plugins.module_utils._node import collect
+from ansible_collections.ascend.fleet.plugins.module_utils._node import (
+    collect,
+    devices,
+    disk,
+    network,
+    processes,
+    software,
+    system,
+)
+from ansible_collections.ascend.fleet.plugins.module_utils._node.host import Host
 from ansible_collections.ascend.fleet.plugins.module_utils._npu import smi as _npu_smi
 from ansible_collections.ascend.fleet.plugins.module_utils._preflight import findings
 
@@ -62,8 +71,8 @@ class Machine:
         status, out, err = self.answers[best]
         return Completed(tuple(argv), status, out, err, status is None)
 
-    def host(self) -> collect.Host:
-        return collect.Host(root=str(self.root), run=self.run, timeout=7)
+    def host(self) -> Host:
+        return Host(root=str(self.root), run=self.run, timeout=7)
 
 
 @pytest.fixture
@@ -120,7 +129,9 @@ def a2(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Machine:
     machine.file("/etc/ascend_install.info", "UserName=HwHiAiUser\nDriver_Install_Path_Param=/usr/local/Ascend\n")
     machine.file("/etc/hccn.conf", (FIXTURES / "files/hccn-conf-elided.txt").read_text(encoding="utf-8"))
     machine.file("/usr/local/Ascend/driver/tools/hccn_tool")
-    machine.answers["hccn_tool"] = (0, "link status: UP\n", "")
+    for index in range(8):
+        for option, words in HCCN.items():
+            machine.answers["hccn_tool -i %d %s -g" % (index, option)] = (0, words, "")
     toolkit = (FIXTURES / "files/ascend-toolkit-install-info-8.5.0-aarch64.txt").read_text(encoding="utf-8")
     machine.file("/usr/local/Ascend/cann-8.5.0/aarch64-linux/ascend_toolkit_install.info", toolkit)
     machine.link("/usr/local/Ascend/cann", "cann-8.5.0")
@@ -147,10 +158,16 @@ def a2(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Machine:
             return os.stat_result(fields, {"st_rdev": os.makedev(236, 4)})
         return found
 
-    monkeypatch.setattr(collect.os, "stat", as_devices)
+    monkeypatch.setattr(os, "stat", as_devices)
     return machine
 
 
+HCCN = {
+    "-link": "link status: UP\n",
+    "-net_health": "net health status: Success\n",
+    "-ip": (FIXTURES / "files/hccn-ip-910b.txt").read_text(encoding="utf-8"),
+    "-tls": (FIXTURES / "files/hccn-doc-tls.txt").read_text(encoding="utf-8"),
+}
 UNITS = """Id=vllm-qwen3.5@1.service
 LoadState=loaded
 ActiveState=failed
@@ -242,10 +259,10 @@ def test_what_tunes_the_host(a2: Machine) -> None:
 
 
 def test_the_physical_id_of_the_mapping_is_taken_where_the_table_has_none() -> None:
-    devices = _npu_smi.parse_info(A2)["devices"][:2]
+    chips_read = _npu_smi.parse_info(A2)["devices"][:2]
     chips = [{"npu_id": n, "chip_id": 0, "logic_id": n, "phy_id": n + 1} for n in range(2)]
     nodes = [{"index": n} for n in (1, 2)]
-    joined = collect.join_devices(devices, chips=chips, device_nodes=nodes)
+    joined = devices.join_devices(chips_read, chips=chips, device_nodes=nodes)
     assert [(d["phy_id"], d["logic_id"], d["index"]) for d in joined] == [(1, 0, 1), (2, 1, 2)]
 
 
@@ -528,7 +545,7 @@ def test_a_hung_command_of_any_kind_is_a_finding_not_a_hang(a2: Machine, name: s
         return a2.run(argv, **more)
 
     began = time.monotonic()
-    node = collect.collect(collect.Host(root=str(a2.root), run=run, timeout=0.4))
+    node = collect.collect(Host(root=str(a2.root), run=run, timeout=0.4))
     assert time.monotonic() - began < 60
     found = findings.findings(node, {}, generation="a2", required_bytes={"/var/lib/ascend-fleet": 1})
     assert HANGS[name] in {f["id"] for f in found}
@@ -547,7 +564,7 @@ def test_the_shipped_deadline_reaches_every_command(a2: Machine) -> None:
         deadlines.append(more["timeout"])
         return a2.run(argv, **more)
 
-    collect.collect(collect.Host(root=str(a2.root), run=run, timeout=7))
+    collect.collect(Host(root=str(a2.root), run=run, timeout=7))
     assert len(deadlines) > 20
     assert all(0 < d <= 7 for d in deadlines)
 
@@ -567,12 +584,12 @@ def test_the_shipped_deadline_reaches_every_command(a2: Machine) -> None:
     ],
 )
 def test_device_index(position: int, logic: Any, phy: Any, nodes: list[int], expected: int) -> None:
-    assert collect.device_index(position, logic, phy, nodes) == expected
+    assert devices.device_index(position, logic, phy, nodes) == expected
 
 
 def test_a3_dies_have_the_node_of_their_phy_id() -> None:
-    devices = _npu_smi.parse_info(A3)["devices"]
-    joined = collect.join_devices(devices, device_nodes=[{"index": n} for n in (0, 1, 3)])
+    chips_read = _npu_smi.parse_info(A3)["devices"]
+    joined = devices.join_devices(chips_read, device_nodes=[{"index": n} for n in (0, 1, 3)])
     assert [(d["index"], d["node_present"]) for d in joined] == [(0, True), (1, True), (2, False), (3, True)]
 
 
@@ -590,12 +607,12 @@ def test_a3_dies_have_the_node_of_their_phy_id() -> None:
     ],
 )
 def test_owner_of_cgroup(text: str, expected: tuple[Any, Any]) -> None:
-    assert collect.owner_of_cgroup(text, {CONTAINER}, {OUTER}) == expected
+    assert processes.owner_of_cgroup(text, {CONTAINER}, {OUTER}) == expected
 
 
 def test_a_process_of_an_unknown_container_is_named_by_its_id() -> None:
     facts = {"name": "python", "container_id": "e" * 64, "unit": None, "device_nodes": [], "sockets": []}
-    found = collect.describe_process(5, "", facts, {})
+    found = processes.describe_process(5, "", facts, {})
     assert found["container"] == {"id": "e" * 64, "name": "e" * 12, "image": None, "runtime": None}
     assert (found["name"], found["managed"]) == ("python", False)
 
@@ -605,7 +622,7 @@ def test_a_process_of_an_unknown_container_is_named_by_its_id() -> None:
     [("vllm-qwen3.5@0.service", True), ("nginx.service", False), (None, False), ("vllm-x.timer", False)],
 )
 def test_unit_is_managed(unit: Any, expected: bool) -> None:
-    assert collect.unit_is_managed(unit) is expected
+    assert processes.unit_is_managed(unit) is expected
 
 
 # -- files and disks ------------------------------------------------------------------------------------------------
@@ -622,22 +639,22 @@ def test_unit_is_managed(unit: Any, expected: bool) -> None:
     ],
 )
 def test_hex_address(text: str, expected: str) -> None:
-    assert collect.hex_address(text) == expected
+    assert network.hex_address(text) == expected
 
 
 def test_a_path_that_does_not_exist_counts_for_its_parent(machine: Machine) -> None:
     machine.answers = {"df": (1, "", "df: x: No such file or directory"), "df -P -T -B1 /": (0, DF, "")}
     machine.answers["df -P -T -B1 /var"] = (1, "", "df: No such file or directory")
-    disk = collect.read_disk(machine.host(), "/var/lib/ascend-fleet")
-    assert (disk["exists"], disk["mount"], disk["free_bytes"]) == (False, "/", 600)
+    found = disk.read_disk(machine.host(), "/var/lib/ascend-fleet")
+    assert (found["exists"], found["mount"], found["free_bytes"]) == (False, "/", 600)
     assert machine.calls == ["df -P -T -B1 " + p for p in ("/var/lib/ascend-fleet", "/var/lib", "/var", "/")]
-    assert collect.occupied_bytes(machine.host(), disk) == 0
+    assert disk.occupied_bytes(machine.host(), found) == 0
 
 
 def test_a_dead_mount_is_a_problem(machine: Machine) -> None:
     machine.answers["df"] = (None, "", "")
     host = machine.host()
-    assert collect.read_disk(host, "/data")["free_bytes"] is None
+    assert disk.read_disk(host, "/data")["free_bytes"] is None
     assert [p["subject"] for p in host.problems] == ["/data"]
 
 
@@ -650,20 +667,20 @@ def test_a_dead_mount_is_a_problem(machine: Machine) -> None:
     ],
 )
 def test_mounted_read_only(table: str, expected: Any) -> None:
-    assert collect.mounted_read_only(table, "/") is expected
+    assert disk.mounted_read_only(table, "/") is expected
 
 
 def test_a_folder_in_the_place_of_a_version_file_is_a_problem(machine: Machine) -> None:
     (machine.root / "usr/local/Ascend/driver/version.info").mkdir(parents=True)
     host = machine.host()
-    assert collect.read_versions(host)["driver"] is None
+    assert software.read_versions(host)["driver"] is None
     assert "is a directory" in host.problems[0]["message"]
 
 
 def test_the_driver_may_be_installed_elsewhere(machine: Machine) -> None:
     machine.file("/etc/ascend_install.info", "Driver_Install_Path_Param=/opt/Ascend\n")
     machine.file("/opt/Ascend/driver/version.info", "Version=25.2.0\n")
-    assert collect.read_versions(machine.host())["driver"]["path"] == "/opt/Ascend/driver/version.info"
+    assert software.read_versions(machine.host())["driver"]["path"] == "/opt/Ascend/driver/version.info"
 
 
 def test_pci_from_the_kernels_tree_where_there_is_no_lspci(machine: Machine) -> None:
@@ -674,7 +691,7 @@ def test_pci_from_the_kernels_tree_where_there_is_no_lspci(machine: Machine) -> 
     ):
         for name, text in (("vendor", vendor), ("device", device), ("class", kind)):
             machine.file("/sys/bus/pci/devices/%s/%s" % (address, name), text + "\n")
-    assert [(p["address"], p["id"], p["in_kernel"]) for p in collect.read_pci(machine.host())] == [
+    assert [(p["address"], p["id"], p["in_kernel"]) for p in devices.read_pci(machine.host())] == [
         ("0000:c1:00.0", "19e5:d803", True)
     ]
 
@@ -689,5 +706,5 @@ def test_pci_from_the_kernels_tree_where_there_is_no_lspci(machine: Machine) -> 
     ],
 )
 def test_os_release(text: str, expected: tuple[Any, Any, Any]) -> None:
-    found = collect.parse_os_release(text)
+    found = system.parse_os_release(text)
     assert (found["id"], found["version_id"], found["like"]) == expected

@@ -10,7 +10,9 @@ import json
 import pytest
 import yaml
 from ansible.module_utils.testing import patch_module_args
+from ansible_collections.ascend.fleet.plugins.module_utils._base.command import Completed
 from ansible_collections.ascend.fleet.plugins.module_utils._node import collect as _node
+from ansible_collections.ascend.fleet.plugins.module_utils._node.host import Host
 from ansible_collections.ascend.fleet.plugins.modules import npu_info
 
 
@@ -50,9 +52,7 @@ def test_wrong_arguments(capsys, args, words):
 
 def test_every_key_of_the_node_is_documented(tmp_path):
     documented = set(yaml.safe_load(npu_info.RETURN)["node"]["contains"])
-    host = _node.Host(
-        root=str(tmp_path), run=lambda argv, **_more: _node.command.Completed(tuple(argv), 127, "", "", False)
-    )
+    host = Host(root=str(tmp_path), run=lambda argv, **_more: Completed(tuple(argv), 127, "", "", False))
     assert set(_node.collect(host)) == documented
 
 
