@@ -259,7 +259,13 @@ node:
         cgroup_driver: systemd
         root_dir: /var/lib/docker
         root_free_bytes: 512000000000
+        root_total_bytes: 1000000000000
+        root_filesystem: xfs
+        root_mount: /
         architecture: aarch64
+        live_restore: false
+        security_options: ["name=seccomp,profile=builtin"]
+        warnings: []
         containers: []
         images: []
     disk:
@@ -274,6 +280,7 @@ node:
           total_bytes: 1000000000000
           free_bytes: 512000000000
           occupied_bytes: 0
+          read_only: false
     memory:
       description: Main memory, swap, and the huge pages that are set aside.
       type: dict

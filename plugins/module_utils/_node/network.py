@@ -83,6 +83,7 @@ def hex_address(text: str) -> str:
 
 _HCCN_SECONDS = 10.0  # of one answer of hccn_tool; what works answers within one
 _HCCN_OPTIONS = ("-link", "-net_health", "-ip", "-tls")
+_NO_ANSWER = "did not end within its deadline"
 
 
 def read_hccn(host: Host, indices: Sequence[int] = ()) -> dict[str, Any]:
@@ -149,9 +150,6 @@ def _read_links(host: Host, tool: str, indices: Sequence[int]) -> list[dict[str,
     return links
 
 
-_NO_ANSWER = "did not end within its deadline"
-
-
 def _ask_hccn(host: Host, tool: str, index: int, option: str, timeout: float) -> tuple[Any, Optional[tuple[str, str]]]:
     """An answer, or the command and how it failed."""
     done = host.run([tool, "-i", str(index), option, "-g"], timeout=timeout)
@@ -165,7 +163,7 @@ def _ask_hccn(host: Host, tool: str, index: int, option: str, timeout: float) ->
         "-vnic": hccn.parse_ip,
         "-tls": hccn.parse_tls,
     }
-    failure = done.describe().rpartition("` ")[2]
+    failure = done.describe()[len("`%s` " % command) :]
     if done.ok:
         try:
             return parse[option](done.stdout), None
