@@ -13,8 +13,10 @@ from .words import GIB, gib
 
 
 def _image_is_loaded(f: Facts) -> bool:
-    tags = {t for i in f.docker.get("images") or [] for t in i["tags"]}
-    return any(i.get("tag") in tags for i in f.images)
+    """Whether docker holds the release's image: by its ID where the release pins one, else by its tag."""
+    loaded = f.docker.get("images") or []
+    ids, tags = {i["id"] for i in loaded}, {t for i in loaded for t in i["tags"]}
+    return any(i["image_id"] in ids if i.get("image_id") else i.get("tag") in tags for i in f.images)
 
 
 def _disk_needs(f: Facts) -> Iterator[tuple[str, str, int, int, Optional[str]]]:
@@ -22,8 +24,7 @@ def _disk_needs(f: Facts) -> Iterator[tuple[str, str, int, int, Optional[str]]]:
     for disk in f.node.get("disk") or []:
         required = f.required_bytes.get(disk["path"])
         if required and disk["free_bytes"] is not None:
-            missing = max(0, required - (disk.get("occupied_bytes") or 0))
-            yield disk["path"], disk["path"], missing, disk["free_bytes"], disk["mount"]
+            yield disk["path"], disk["path"], required, disk["free_bytes"], disk["mount"]
     docker = f.docker
     required = f.required_bytes.get("docker")
     if required and docker.get("root_free_bytes") is not None and not _image_is_loaded(f):
@@ -40,7 +41,8 @@ def _disk_needs(f: Facts) -> Iterator[tuple[str, str, int, int, Optional[str]]]:
     "DSK-001",
     ERROR,
     "Too little space for the artifacts",
-    what="Image archive and weights must fit; what is there already counts.",
+    what="What is still to be downloaded of image archive and weights must fit. Completed downloads of the wanted "
+    "revisions and the parts of interrupted ones count as there; other revisions do not.",
     fix="free space, mount a larger disk at the path, or set npu_preflight_artifacts_gib to what your release needs",
     needs=("disk",),
 )

@@ -19,7 +19,9 @@ DEFAULT_MEMORY_BYTES = 64 * GIB
 class Facts:
     """Everything that a check may look at.
 
-    plan: ``replicas`` as the planner of serving lays them out, and ``error``, why it cannot; None: nothing is served.
+    plan: ``replicas`` as the planner of serving lays them out, ``error``, why it cannot, and ``spans_hosts``, whether
+    one engine runs on several hosts; None: nothing is served.
+    fleet_tls: whether TLS is on (true, false) between cards, every state that is found on hosts of this release.
     required_bytes: bytes still to be written, by path; the key ``docker`` stands for docker's own folder.
     table: the compatibility table. system: what is known of the operating system, ``packages`` and ``install``.
     """
@@ -31,6 +33,7 @@ class Facts:
     required_bytes: Mapping[str, int] = field(default_factory=dict)
     memory_bytes: int = DEFAULT_MEMORY_BYTES
     require_host_cann: bool = False
+    fleet_tls: frozenset[bool] = frozenset()
     table: Mapping[str, Any] = field(default_factory=dict)
     system: Mapping[str, Any] = field(default_factory=dict)
 
@@ -46,6 +49,16 @@ class Facts:
     def replicas(self) -> list[Mapping[str, Any]]:
         """The replicas that will serve on this host."""
         return list((self.plan or {}).get("replicas") or [])
+
+    @property
+    def spans_hosts(self) -> bool:
+        """Whether one engine runs on several hosts, so that the cards' own network is needed."""
+        return bool((self.plan or {}).get("spans_hosts"))
+
+    @property
+    def card_ports(self) -> list[Mapping[str, Any]]:
+        """What hccn_tool says of each chip's network port."""
+        return list((self.node.get("hccn") or {}).get("chips") or [])
 
     @property
     def devices(self) -> list[dict[str, Any]]:

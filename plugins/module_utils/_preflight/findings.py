@@ -9,7 +9,7 @@ that were not gathered.
 
 from __future__ import annotations
 
-from typing import Any, Mapping, Optional, Sequence
+from typing import Any, Iterable, Mapping, Optional, Sequence
 
 from .._npu import hardware as _hardware
 from .catalogue import CATALOGUE
@@ -27,6 +27,7 @@ def findings(
     required_bytes: Optional[Mapping[str, int]] = None,
     memory_bytes: int = DEFAULT_MEMORY_BYTES,
     require_host_cann: bool = False,
+    fleet_tls: Iterable[bool] = (),
     table: Optional[Mapping[str, Any]] = None,
     system: Optional[Mapping[str, Any]] = None,
 ) -> list[dict[str, Any]]:
@@ -34,8 +35,9 @@ def findings(
 
     generation: what the inventory says the host is; without it the PCI bus tells.
     ignore: ids that are accepted on purpose; they are returned with ``ignored`` set.
-    plan: the layout of the replicas, ``replicas`` and ``error``; None where nothing is served.
+    plan: the layout of the replicas, ``replicas``, ``error`` and ``spans_hosts``; None where nothing is served.
     required_bytes: bytes still to be written, by path; the key ``docker`` stands for docker's own folder.
+    fleet_tls: the states of TLS between cards that are found on hosts of this release.
     table: the compatibility table.
     system: what is known of the host's operating system, ``packages`` and ``install``.
     """
@@ -56,6 +58,7 @@ def findings(
         required_bytes=dict(required_bytes or {}),
         memory_bytes=memory_bytes,
         require_host_cann=require_host_cann,
+        fleet_tls=frozenset(fleet_tls),
         table=table or {},
         system=system or {},
     )

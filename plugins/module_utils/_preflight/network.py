@@ -47,13 +47,22 @@ def _listener(entry: Mapping[str, Any]) -> str:
     "NET-002",
     WARNING,
     "The parameter network is not configured",
-    what="/etc/hccn.conf is missing. One host alone can serve without it; engines across hosts cannot.",
+    what="/etc/hccn.conf is missing, or a link to a file that is missing. One host alone can serve without it; engines "
+    "across hosts cannot.",
     fix="configure the cards' network: `hccn_tool -i N -ip -s address A netmask M` for each, which writes the file",
     needs=("network",),
 )
 def _hccn_missing(f: Facts) -> Iterator[Found]:
-    if (f.node.get("hccn") or {}).get("kind") == "missing":
+    kind = (f.node.get("hccn") or {}).get("kind")
+    if kind == "missing":
         yield Found("no /etc/hccn.conf", "the cards' addresses in it")
+    elif kind == "dangling":
+        yield Found(
+            "/etc/hccn.conf, a link to a file that does not exist",
+            "the cards' addresses in it",
+            "remove the link (`rm /etc/hccn.conf`) and configure the cards' network: `hccn_tool -i N -ip -s address A "
+            "netmask M` for each, which writes the file",
+        )
 
 
 @check(
@@ -106,11 +115,76 @@ def _hccl_ports(f: Facts) -> Iterator[Found]:
     needs=("network", "npu"),
 )
 def _link_down(f: Facts) -> Iterator[Found]:
-    links = (f.node.get("hccn") or {}).get("links") or []
-    down = [link["index"] for link in links if link["status"] != "UP"]
+    hccn = f.node.get("hccn") or {}
+    links = {link["index"]: link["status"] for link in hccn.get("links") or []}
+    links.update({chip["index"]: chip["link"] for chip in f.card_ports if chip.get("link")})
+    down = [index for index, status in links.items() if status != "UP"]
     # With no link up at all the network is not in use.
-    if down and len(down) < len(links):
+    if down and len(down) < len(links) and not f.spans_hosts:
         yield Found("the link of davinci%s down" % numbers(down), "links like those of the other cards")
+
+
+@check(
+    "NET-006",
+    ERROR,
+    "A link that engines across hosts need is down",
+    what="The release runs one engine on several hosts, which talk over the cards' own network ports.",
+    fix="check the optical module and the switch port; `hccn_tool -i N -optical -g`, `hccn_tool -i N -link_stat -g`",
+    needs=("network", "npu"),
+)
+def _needed_link_down(f: Facts) -> Iterator[Found]:
+    down = [chip["index"] for chip in f.card_ports if chip.get("link") not in (None, "UP")]
+    if f.spans_hosts and down:
+        yield Found("the link of davinci%s down" % numbers(down), "every link up")
+
+
+@check(
+    "NET-007",
+    ERROR,
+    "An address that engines across hosts need is missing",
+    what="The release runs one engine on several hosts: every card needs an address in their network.",
+    fix="`hccn_tool -i N -ip -s address A netmask M` for each of these cards",
+    needs=("network", "npu"),
+)
+def _needed_address_missing(f: Facts) -> Iterator[Found]:
+    without = [chip["index"] for chip in f.card_ports if not chip.get("error") and not chip.get("ip")]
+    if f.spans_hosts and without:
+        yield Found("no address for davinci%s" % numbers(without), "one for every card")
+
+
+@check(
+    "NET-008",
+    ERROR,
+    "TLS between the cards is not the same everywhere",
+    what="The release runs one engine on several hosts. Cards of which some have TLS on and others off do not connect.",
+    fix="set one state on every card of every host: `hccn_tool -i N -tls -s enable 0` (or 1)",
+    needs=("network", "npu"),
+)
+def _tls_differs(f: Facts) -> Iterator[Found]:
+    states = {state: [c["index"] for c in f.card_ports if c.get("tls") is state] for state in (True, False)}
+    own = ["%s for davinci%s" % ("on" if s else "off", numbers(chips)) for s, chips in states.items() if chips]
+    if f.spans_hosts and own and len(f.fleet_tls | {s for s, chips in states.items() if chips}) > 1:
+        others = "" if len(own) > 1 else ", and the other way round on other hosts"
+        yield Found("TLS " + ", ".join(own) + others, "the same on every card of every host")
+
+
+@check(
+    "NET-009",
+    ERROR,
+    "The network that engines across hosts need cannot be read",
+    what="The release runs one engine on several hosts, and hccn_tool does not say how the cards' ports are.",
+    fix="run `hccn_tool -i N -link -g` on the host as root; install the driver package again if the tool is missing",
+    needs=("network", "npu"),
+)
+def _card_network_unknown(f: Facts) -> Iterator[Found]:
+    if not f.spans_hosts or not f.devices:
+        return
+    unknown = [chip["index"] for chip in f.card_ports if chip.get("error")]
+    if not f.card_ports:
+        yield Found("no answer for any card", "link, address and TLS of every card")
+    elif unknown:
+        reason = next(str(chip["error"]) for chip in f.card_ports if chip.get("error"))
+        yield Found("no answer for davinci%s (%s)" % (numbers(unknown), reason), "link, address and TLS of every card")
 
 
 def _port_set(text: str) -> set[int]:
@@ -126,4 +200,8 @@ CHECKS: tuple[Check, ...] = (
     _hccn_partial,
     _hccl_ports,
     _link_down,
+    _needed_link_down,
+    _needed_address_missing,
+    _tls_differs,
+    _card_network_unknown,
 )

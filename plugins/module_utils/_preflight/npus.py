@@ -122,8 +122,9 @@ def _smi_fails(f: Facts) -> Iterator[Found]:
     ERROR,
     "A chip is faulty",
     what="Health Alarm or Critical: the chip has a fault that interrupts or will interrupt service.",
-    fix="read the fault with `npu-smi info -t health -i NPU -c CHIP`; reset the card or power-cycle the "
-    "host, else exchange it",
+    fix="read the fault with `npu-smi info -t health -i NPU -c CHIP`; drain and stop every replica of the host, then "
+    "reset the card or power-cycle the host (on Atlas 800 A2 resetting one card resets every NPU of the host); if the "
+    "fault stays, have the card exchanged",
     needs=("npu",),
 )
 def _health_bad(f: Facts) -> Iterator[Found]:
@@ -168,11 +169,17 @@ def _health(f: Facts, words: set[str]) -> Iterator[Found]:
             if about:
                 text += ": %s" % " ".join(str(about).split())[:160]
             fix = "read the fault with `npu-smi info -t health -i %d -c %d`" % (device["npu_id"], device["chip_id"])
-            yield Found(text, "OK", None if word not in ("Alarm", "Critical", "Warning") else _health_fix(word, fix))
+            if word in ("Alarm", "Critical"):
+                fix += "; %s; if the fault stays, have the card exchanged" % _reset(f, "or power-cycle the host")
+            yield Found(text, "OK", fix if word in ("Alarm", "Critical", "Warning") else None)
 
 
-def _health_fix(word: str, fix: str) -> str:
-    return fix if word == "Warning" else fix + "; reset the card or power-cycle the host, else have it exchanged"
+def _reset(f: Facts, otherwise: str) -> str:
+    """How a card is reset. It may take other NPUs of the host along, so nothing may be served meanwhile."""
+    units = sorted(u["name"] for u in (f.node.get("systemd") or {}).get("units") or [] if u.get("active") == "active")
+    stop = " (`systemctl stop %s`)" % " ".join(units) if units else ""
+    why = " (on Atlas 800 A2 resetting one card resets every NPU of the host)" if f.generation != "a3" else ""
+    return "drain and stop every replica of the host%s, then reset the card %s%s" % (stop, otherwise, why)
 
 
 @check(
@@ -242,7 +249,9 @@ def _held_process(f: Facts) -> Iterator[Found]:
     "A card's memory is in use and nobody is known to use it",
     what="More HBM is in use than an idle chip needs, and no process shows: it lives in another container, or "
     "a dead one left it.",
-    fix="wait a minute and look again; `docker ps`, `fuser -v /dev/davinci*`; if it stays, reset the card or reboot",
+    fix="wait a minute and look again; `docker ps`, `fuser -v /dev/davinci*`; if it stays, drain and stop every "
+    "replica of the host, then reset the card or reboot (on Atlas 800 A2 resetting one card resets every NPU of the "
+    "host)",
     needs=("npu",),
 )
 def _memory_unowned(f: Facts) -> Iterator[Found]:
@@ -253,6 +262,8 @@ def _memory_unowned(f: Facts) -> Iterator[Found]:
             "%s with HBM in use and no known holder%s"
             % (cards(used), "; privileged, therefore suspected: %s" % ", ".join(suspects) if suspects else ""),
             "idle chips (up to %d MB in use)" % _hardware.IDLE_HBM_MB,
+            "wait a minute and look again; `docker ps`, `fuser -v /dev/davinci*`; if it stays, %s"
+            % _reset(f, "or reboot"),
         )
 
 

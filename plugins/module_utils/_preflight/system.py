@@ -14,6 +14,8 @@ from .facts import Facts
 from .words import gib
 
 MIN_PYTHON = "3.9"
+# From the binding of vllm-ascend; not tried on hardware.
+PROCESSORS_PER_CHIP = 5
 MIN_PLAUSIBLE_CLOCK = 1735689600  # 2025-01-01: a clock before this makes every certificate invalid
 
 
@@ -257,6 +259,59 @@ def _problems(f: Facts) -> Iterator[Found]:
         yield Found("%s: %s" % (problem["subject"], problem["message"]), "an answer")
 
 
+@check(
+    "SYS-017",
+    WARNING,
+    "The next boot's kernel has no driver",
+    what="A newer kernel than the running one is installed, and the Ascend driver has no module for it: after the next "
+    "reboot there are no cards.",
+    fix="before any reboot install the kernel's headers and the driver again for that kernel, or keep the running "
+    "kernel as the default of the boot loader (`grubby --set-default`, GRUB_DEFAULT)",
+    needs=("system",),
+)
+def _next_kernel(f: Facts) -> Iterator[Found]:
+    kernels = f.node.get("kernels") or {}
+    newest, running = kernels.get("newest"), kernels.get("running")
+    for kernel in kernels.get("installed") or []:
+        # Not known (null) is not told here: what could not be read is a problem of its own.
+        if kernel["version"] == newest and newest != running and kernel.get("has_driver_module") is False:
+            yield Found("kernel %s without the module, %s running" % (newest, running), "a driver module for it")
+
+
+@check(
+    "SYS-018",
+    WARNING,
+    "An upgrade takes effect at the next restart",
+    what="The installed kernel or docker is not the one that runs: a reboot or a restart of docker changes it under "
+    "the service.",
+    fix="drain and stop every replica of the host, then restart docker or reboot, and run site.yml",
+    needs=("system",),
+)
+def _pending(f: Facts) -> Iterator[Found]:
+    for entry in f.node.get("pending") or []:
+        yield Found(
+            "%s %s running, %s installed" % (entry["package"], entry["running"], entry["installed"]), "the same of both"
+        )
+
+
+@check(
+    "SYS-019",
+    WARNING,
+    "Few processors for the chips",
+    what="vllm-ascend binds its workers to processors only where there are 5 or more for each chip; below, it leaves "
+    "the binding out without an error, and throughput varies.",
+    fix="give the host more processors, or serve on fewer chips",
+    needs=("system", "npu"),
+)
+def _processors(f: Facts) -> Iterator[Found]:
+    processors = (f.node.get("tuning") or {}).get("processors")
+    if processors and f.devices and processors < PROCESSORS_PER_CHIP * len(f.devices):
+        yield Found(
+            "%d processors for %d chips" % (processors, len(f.devices)),
+            "%d for each chip (%d)" % (PROCESSORS_PER_CHIP, PROCESSORS_PER_CHIP * len(f.devices)),
+        )
+
+
 CHECKS: tuple[Check, ...] = (
     _not_root,
     _no_image,
@@ -274,4 +329,7 @@ CHECKS: tuple[Check, ...] = (
     _pid_max,
     _overcommit,
     _problems,
+    _next_kernel,
+    _pending,
+    _processors,
 )

@@ -186,10 +186,13 @@ def healthy(generation: str = "a2") -> Node:
                 "net.ipv4.ip_local_reserved_ports": "",
             },
             "cpu_governors": ["performance"],
+            "processors": 192,
             "reboot_required": False,
         },
         "users": {"HwHiAiUser": {"uid": 1000, "gid": 1000, "group": "HwHiAiUser"}},
         "programs": {"git": "/usr/bin/git", "git-lfs": "/usr/bin/git-lfs", "docker": "/usr/bin/docker"},
+        "kernels": kernels("5.10.0-216", ("5.10.0-216", True)),
+        "pending": [],
         "gathered": sorted(collect.SUBSETS),
         "problems": [],
     }
@@ -235,6 +238,12 @@ def holder(**facts: Any) -> dict[str, Any]:
         "how": "npu-smi",
     }
     return dict(base, **facts)
+
+
+def card_ports(**facts: Any) -> list[dict[str, Any]]:
+    """What hccn_tool says of the eight network ports."""
+    base = {"link": "UP", "health": "Success", "tls": False, "error": None}
+    return [{"index": n, "ip": "29.1.0.%d" % n, **base, **facts} for n in range(8)]
 
 
 def put(path: str, value: Any) -> Callable[[Node], None]:
@@ -292,6 +301,11 @@ def both(*changes: Callable[[Node], None]) -> Callable[[Node], None]:
     return change
 
 
+def kernels(running: str, *installed: tuple[str, Any]) -> dict[str, Any]:
+    known = [{"version": version, "has_driver_module": has} for version, has in installed]
+    return {"running": running, "installed": known, "newest": installed[-1][0]}
+
+
 LISTENER = {
     "port": 8011,
     "address": "0.0.0.0",
@@ -310,6 +324,25 @@ PROVOKED: list[tuple[str, Callable[[Node], None], str, set[str]]] = [
     ("SYS-005", put("systemd state", "offline"), "offline", set()),
     ("SYS-006", put("systemd state", "starting"), "starting", set()),
     ("SYS-007", put("systemd units", [{"name": "vllm-qwen3.5@0.service", "active": "failed"}]), "qwen3.5@0", set()),
+    (
+        "SYS-007",
+        put("systemd units", [{"name": "vllm-qwen3.5@1.service", "active": "failed", "restarts": 3}]),
+        "vllm-qwen3.5@1.service failed (replica 1) after 3 restarts",
+        set(),
+    ),
+    (
+        "SYS-017",
+        put("kernels", kernels("5.10.0-216", ("5.10.0-216", True), ("5.10.0-250", False))),
+        "kernel 5.10.0-250 without the module, 5.10.0-216 running",
+        set(),
+    ),
+    (
+        "SYS-018",
+        put("pending", [{"package": "docker", "running": "24.0.7", "installed": "26.1.3"}]),
+        "docker 24.0.7 running, 26.1.3 installed",
+        set(),
+    ),
+    ("SYS-019", put("tuning processors", 32), "32 processors for 8 chips", set()),
     ("SYS-008", put("memory total_bytes", 32 * GIB), "32 GiB", set()),
     ("SYS-009", put("clock", 12), "2025", set()),
     ("SYS-010", put("tuning reboot_required", True), "reboot-required", set()),
@@ -497,6 +530,12 @@ PROVOKED: list[tuple[str, Callable[[Node], None], str, set[str]]] = [
     ("NET-001", put("ports", [dict(LISTENER, container="web")]), "container `web`", set()),
     ("NET-001", put("ports", [dict(LISTENER, unit=None, pid=None)]), "an unknown process", set()),
     ("NET-002", put("hccn", {"present": False, "kind": "missing", "addresses": [], "links": []}), "hccn.conf", set()),
+    (
+        "NET-002",
+        put("hccn", {"present": False, "kind": "dangling", "addresses": [], "links": []}),
+        "a link to a file that does not exist",
+        set(),
+    ),
     ("NET-003", lambda node: node["hccn"]["addresses"].pop(2), "davinci2", set()),
     ("NET-005", put("hccn links 3 status", "DOWN"), "davinci3 down", set()),
     ("NET-004", put(SYSCTL + "net.ipv4.ip_local_port_range", "1024 65535"), "61000-61127", set()),
@@ -544,6 +583,69 @@ def test_a_check_of_the_release_speaks(identity: str, change: dict[str, Any], wo
     assert words in mine[0]["message"]
 
 
+def with_chip(index: int, **facts: Any) -> list[dict[str, Any]]:
+    chips = card_ports()
+    chips[index].update(facts)
+    return chips
+
+
+# (id, the chips' ports, TLS on other hosts, words): an engine that runs on several hosts needs the cards' network
+ACROSS_HOSTS: list[tuple[str, list[dict[str, Any]], set[bool], str]] = [
+    ("NET-006", with_chip(3, link="DOWN"), {False}, "davinci3 down"),
+    ("NET-006", card_ports(link="DOWN"), {False}, "davinci0-7 down"),
+    ("NET-007", with_chip(2, ip=None), {False}, "no address for davinci2"),
+    ("NET-008", with_chip(5, tls=True), {False, True}, "TLS on for davinci5, off for davinci0-4,6-7"),
+    ("NET-008", card_ports(), {False, True}, "TLS off for davinci0-7, and the other way round on other hosts"),
+    ("NET-009", with_chip(1, error="`hccn_tool` hangs", link=None, ip=None, tls=None), {False}, "davinci1 (`hccn_"),
+    ("NET-009", [], {False}, "no answer for any card"),
+]
+
+
+@pytest.mark.parametrize(("identity", "chips", "tls", "words"), ACROSS_HOSTS)
+def test_an_engine_on_several_hosts_needs_the_cards_network(
+    identity: str, chips: list[dict[str, Any]], tls: set[bool], words: str
+) -> None:
+    node = healthy()
+    node["hccn"]["chips"] = chips
+    (found,) = check(node, plan={**PLAN, "spans_hosts": True}, fleet_tls=tls)
+    assert (found["id"], found["severity"]) == (identity, "error")
+    assert words in found["message"]
+
+
+def test_a_whole_network_of_the_cards_says_nothing() -> None:
+    node = healthy()
+    node["hccn"]["chips"] = card_ports()
+    assert check(node, plan={**PLAN, "spans_hosts": True}, fleet_tls={False}) == []
+
+
+@pytest.mark.parametrize("identity", ["NPU-007", "NPU-013"])
+@pytest.mark.parametrize(("generation", "all_at_once"), [("a2", True), ("a3", False)])
+def test_a_card_is_reset_only_when_nothing_is_served(identity: str, generation: str, all_at_once: bool) -> None:
+    node = healthy(generation)
+    node["devices"][0].update({"health": "Alarm"} if identity == "NPU-007" else {"hbm_used_mb": 20000})
+    node["systemd"]["units"] = [
+        {"name": "vllm-qwen3.5@%d.service" % n, "active": state} for n, state in ((1, "active"), (0, "inactive"))
+    ]
+    (found,) = check(node, generation=generation)
+    assert found["id"] == identity
+    stop = "drain and stop every replica of the host (`systemctl stop vllm-qwen3.5@1.service`), then reset the card"
+    assert stop in found["fix"]
+    assert ("resetting one card resets every NPU of the host" in found["fix"]) is all_at_once
+    written = catalogue.CATALOGUE[identity].fix
+    assert written.index("drain and stop every replica of the host") < written.index("reset the card")
+
+
+def test_docker_below_the_version_that_knows_clone3_is_a_warning_with_its_reason() -> None:
+    for version, expected in (
+        ("20.10.9", ["DKR-004"]),
+        ("20.10.10", []),
+        ("20.10.24+dfsg1", []),
+        ("18.9.0", ["DKR-004"]),
+    ):
+        assert ids(check(provoke(put("docker server_version", version)))) == expected
+    assert "can't start new thread" in catalogue.CATALOGUE["DKR-004"].what
+
+
 def test_a_layout_that_cannot_be_is_found_in_the_planners_words() -> None:
     error = "found 8 usable chips (…); needed 12 for 3 replicas of 4. Fix: fewer replicas"
     (found,) = check(healthy(), plan={"replicas": [], "error": error})
@@ -552,7 +654,7 @@ def test_a_layout_that_cannot_be_is_found_in_the_planners_words() -> None:
 
 
 def test_every_check_is_provoked() -> None:
-    provoked = {p[0] for p in PROVOKED} | {c[0] for c in RELEASE_CHECKS} | {"NPU-019"}
+    provoked = {p[0] for p in PROVOKED} | {c[0] for c in RELEASE_CHECKS} | {c[0] for c in ACROSS_HOSTS} | {"NPU-019"}
     assert provoked == set(catalogue.CATALOGUE)
 
 
@@ -577,13 +679,19 @@ SILENT: list[tuple[str, Callable[[Node], None]]] = [
     ("an idle chip's memory", put("devices * hbm_used_mb", 4200)),
     ("a build number", both(put("npu_smi driver_version", "25.2.0.B030"), put("npu_smi npu_smi_version", "25.2.0"))),
     ("another spelling", put("versions driver version", "V25.2.0")),
+    ("a newer kernel that has the module",
+        put("kernels", kernels("5.10.0-216", ("5.10.0-216", True), ("5.10.0-250", True)))),
+    ("a newer kernel of which it is not known",
+        put("kernels", kernels("5.10.0-216", ("5.10.0-216", True), ("5.10.0-250", None)))),
+    ("an older kernel without the module",
+        put("kernels", kernels("5.10.0-216", ("5.10.0-100", False), ("5.10.0-216", True)))),
+    ("40 processors for 8 chips", put("tuning processors", 40)),
+    ("chips whose links are down where one host serves alone", put("hccn chips", card_ports(link="DOWN"))),
     ("a redacted version", both(put("npu_smi driver_version", "xxx"), put("npu_smi npu_smi_version", "xxx"))),
     ("an empty package version", put("versions firmware package_version", None)),
     ("swappiness without swap", put(SYSCTL + "vm.swappiness", 100)),
     ("a degraded systemd", put("systemd state", "degraded")),
     ("podman absent, old docker-ce", put("docker server_version", "20.10.24+dfsg1")),
-    ("artifacts that are there already", both(
-        put("disk 0 free_bytes", 46 * GIB), put("disk 0 occupied_bytes", 79 * GIB))),
     ("an image that is loaded already", both(
         put("docker root_free_bytes", 50 * GIB), put("disk 0 free_bytes", 90 * GIB),
         put("docker images", [{"id": "sha256:" + "1" * 64, "tags": ["vllm-ascend:r-a2"]}]))),

@@ -231,3 +231,15 @@ def test_a_hosts_failure_is_one_line() -> None:
     assert (
         _preflight.build(["h"], {"h": None}, None, {"h": "gone"})["hosts"]["h"]["summary"] == "h was not checked: gone"
     )
+
+
+def test_what_a_terminal_would_obey_is_escaped() -> None:
+    evil = "a2\x1b[2J\u202e1"
+    found = [finding("DRV-003", "driver \x1b]0;title\x07 \x9b1m\r")]
+    report = _preflight.build([evil, "h2"], {evil: found, "h2": None}, None, {"h2": "unreachable: \x1b[31m no"})
+    texts = [line for line, _tone in _preflight.lines(report, "for \x1b[1mr")]
+    texts += [report["hosts"][evil]["text"], report["hosts"][evil]["summary"], report["hosts"]["h2"]["summary"]]
+    assert all(c == "\n" or c.isprintable() for text in texts for c in text)
+    assert any("\\x1b]0;title\\x07 \\x9b1m" in text for text in texts), "nothing is lost"
+    assert any("a2\\x1b[2J\\u202e1" in text for text in texts)
+    assert ElementTree.fromstring(_preflight.junit(report)).findall("testsuite")

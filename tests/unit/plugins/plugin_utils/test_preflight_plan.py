@@ -96,5 +96,23 @@ def test_a_node_of_no_known_generation_has_no_replicas() -> None:
     assert planned.serving_plan({"devices": [], "pci": []}, RELEASE, Settings(), None) == {
         "replicas": [],
         "error": None,
+        "spans_hosts": False,
     }
     assert planned.serving_plan(node(), {"serve": {}}, Settings(), "a2") is None
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, False),
+        ({"data-parallel-size": 2}, False),
+        ({"data-parallel-size": 2, "data-parallel-size-local": 2}, False),
+        ({"data-parallel-size": 4, "data-parallel-size-local": 2}, True),
+        ({"nnodes": 2}, True),
+        ({"nnodes": 1}, False),
+    ],
+)
+def test_whether_an_engine_runs_on_several_hosts(options: dict[str, Any], expected: bool) -> None:
+    about = planned.serving_plan(node(), RELEASE, Settings(options={"tensor-parallel-size": 1, **options}), "a2")
+    assert about is not None
+    assert about["spans_hosts"] is expected
