@@ -76,11 +76,13 @@ RULES: dict[str, Rule] = {
     "artifact_swarm_from": Rule(whole(0, 1000000)),
     "fleet_bundle": _MAYBE_PATH,
     "fleet_ignore_variables": Rule(list_of(matching(_NAME, "a variable's name"), "variables' names")),
+    "fleet_lock_path": Rule(line),
     "fleet_profile": Rule(one_of(PROFILES)),
     "fleet_progress": Rule(one_of(MODES)),
     "fleet_release": Rule(
         matching(re.compile(r"[a-z0-9][a-z0-9_]*\Z"), "the name of a release, such as qwen3_5_27b_v0")
     ),
+    "fleet_relock": _BOOLEAN,
     "npu_generation": Rule(_GENERATION),
     # of the playbooks bundle and decommission
     "bundle_architectures": _ARCHITECTURES,
@@ -161,6 +163,7 @@ RULES: dict[str, Rule] = {
     "vllm_image_verify_timeout": _SECONDS,
     # of the role vllm_serve
     "vllm_serve_api_key": Rule(key, secret=True),
+    "vllm_serve_chip_wait_seconds": Rule(whole(0, _DAY)),
     "vllm_serve_data_root": _MAYBE_PATH,
     "vllm_serve_docker_options": Rule(docker_options),
     "vllm_serve_environment": Rule(mapping, secret=True),
