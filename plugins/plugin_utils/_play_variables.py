@@ -13,6 +13,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.template import Templar
 
 from ..module_utils._base.native import to_native_types
+from ..module_utils._release.variables import check_values
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 
@@ -54,15 +55,21 @@ class PlayVariables:
         self._manager = hostvars._variable_manager
         self._inventory = hostvars._inventory
         self._task, self._loader = task, loader
-        self._defaults: dict[str, Any] = {}
-        for role in roles:
-            path = str(ROLES / role / "defaults" / "main.yml")
-            self._defaults.update(loader.load_from_file(path, trusted_as_template=True) or {})
+        self._defaults = role_defaults(loader, roles)
 
     def of(self, host: str) -> HostVariables:
         """The variables of the host of this name."""
         known = self._manager.get_vars(play=self._task.get_play(), host=self._inventory.get_host(host), task=self._task)
         return HostVariables({**self._defaults, **known}, self._loader)
+
+
+def role_defaults(loader: Any, roles: Sequence[str]) -> dict[str, Any]:
+    """The defaults of these roles, as templates."""
+    found: dict[str, Any] = {}
+    for role in roles:
+        path = str(ROLES / role / "defaults" / "main.yml")
+        found.update(loader.load_from_file(path, trusted_as_template=True) or {})
+    return found
 
 
 def role_settings(variables: Mapping[str, Any], role: str, names: Sequence[str] = ()) -> dict[str, Any]:
@@ -80,7 +87,8 @@ def role_settings(variables: Mapping[str, Any], role: str, names: Sequence[str] 
         except Exception as exc:  # whatever a template of the user's raises
             wrong.append("%s: %s" % (name, " ".join(str(exc).split())))
     checked = ArgumentSpecValidator(spec).validate({k: v for k, v in given.items() if v is not None})
-    wrong += checked.error_messages
+    # A value of the wrong type is named once, by what Ansible says of it.
+    wrong += checked.error_messages or [problem.text() for problem in check_values(given)]
     if wrong:
         raise SettingsError("; ".join(wrong))
     return {name[len(role) + 1 :]: checked.validated_parameters.get(name) for name in spec}
