@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Iterator, Mapping, Sequence
 
@@ -73,12 +74,11 @@ def role_defaults(loader: Any, roles: Sequence[str]) -> dict[str, Any]:
 
 
 def role_settings(variables: Mapping[str, Any], role: str, names: Sequence[str] = ()) -> dict[str, Any]:
-    """The role's options of these names (all where none is named), without the role's name, as its specification wants.
+    """The role's options of these names (all where none is named), without the role's name, of the types it specifies.
 
     Raises SettingsError that lists everything wrong with them.
     """
-    path = ROLES / role / "meta" / "argument_specs.yml"
-    options = yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]["main"]["options"]
+    options = _specified(role)
     spec = {name: option for name, option in options.items() if not names or name[len(role) + 1 :] in names}
     given, wrong = {}, []
     for name in spec:
@@ -86,9 +86,18 @@ def role_settings(variables: Mapping[str, Any], role: str, names: Sequence[str] 
             given[name] = variables[name]
         except Exception as exc:  # whatever a template of the user's raises
             wrong.append("%s: %s" % (name, " ".join(str(exc).split())))
-    checked = ArgumentSpecValidator(spec).validate({k: v for k, v in given.items() if v is not None})
-    # A value of the wrong type is named once, by what Ansible says of it.
-    wrong += checked.error_messages or [problem.text() for problem in check_values(given)]
+    wrong += [problem.text() for problem in check_values(given)]
     if wrong:
         raise SettingsError("; ".join(wrong))
-    return {name[len(role) + 1 :]: checked.validated_parameters.get(name) for name in spec}
+    typed = ArgumentSpecValidator(spec).validate({k: v for k, v in given.items() if v is not None})
+    if typed.error_messages:
+        raise SettingsError("; ".join(typed.error_messages))
+    return {name[len(role) + 1 :]: typed.validated_parameters.get(name) for name in spec}
+
+
+@lru_cache(maxsize=8)
+def _specified(role: str) -> dict[str, Any]:
+    """The options of a role's argument specification."""
+    path = ROLES / role / "meta" / "argument_specs.yml"
+    found: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]["main"]["options"]
+    return found

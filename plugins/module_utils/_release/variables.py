@@ -39,7 +39,7 @@ from .value_checks import (
 
 PROFILES = ("least_privilege", "guide")
 _PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_:~=-]*\Z")
-_FINDING = re.compile(r"[A-Z]{3}-\d{3}\Z")
+_FINDING = re.compile(r"[A-Z]{3,4}-\d{3}\Z")
 _RELEASE = re.compile(r"[a-z0-9][a-z0-9_]*\Z")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _DAY = 86400

@@ -232,7 +232,7 @@ class TestValues:
             {"fleet_profile": "guide", "model_artifacts_root": "/data/fleet"},
             {"artifact_origin": "", "artifact_mirror_certificate": "", "vllm_serve_api_key": "", "fleet_bundle": ""},
             {"artifact_origin": "http://[2001:db8::1]:8080/sub", "artifact_mirror_address": "::1"},
-            {"npu_preflight_ignore": ["SYS-008"], "model_artifacts_packages": ["git-lfs", "libstdc++6"]},
+            {"npu_preflight_ignore": ["SYS-008", "CANN-002"], "model_artifacts_packages": ["git-lfs", "libstdc++6"]},
             {"model_artifacts_root": "/数据/fleet", "vllm_serve_api_key": "sk-0123456789abcdef"},
         ],
     )

@@ -240,10 +240,13 @@ def holder(**facts: Any) -> dict[str, Any]:
     return dict(base, **facts)
 
 
+ON, OFF = {"enabled": True}, {"enabled": False}
+
+
 def card_ports(**facts: Any) -> list[dict[str, Any]]:
     """What hccn_tool says of the eight network ports."""
-    base = {"link": "UP", "health": "Success", "tls": False, "error": None}
-    return [{"index": n, "ip": "29.1.0.%d" % n, **base, **facts} for n in range(8)]
+    base = {"status": "UP", "health": "Success", "tls": OFF}
+    return [{"index": n, "ip": {"address": "29.1.0.%d" % n}, **base, **facts} for n in range(8)]
 
 
 def put(path: str, value: Any) -> Callable[[Node], None]:
@@ -340,6 +343,12 @@ PROVOKED: list[tuple[str, Callable[[Node], None], str, set[str]]] = [
         "SYS-018",
         put("pending", [{"package": "docker", "running": "24.0.7", "installed": "26.1.3"}]),
         "docker 24.0.7 running, 26.1.3 installed",
+        set(),
+    ),
+    (
+        "SYS-018",
+        put("pending", [{"package": "linux-base", "running": None, "installed": None}]),
+        "an upgrade of linux-base that waits for a restart",
         set(),
     ),
     ("SYS-019", put("tuning processors", 32), "32 processors for 8 chips", set()),
@@ -591,13 +600,15 @@ def with_chip(index: int, **facts: Any) -> list[dict[str, Any]]:
 
 # (id, the chips' ports, TLS on other hosts, words): an engine that runs on several hosts needs the cards' network
 ACROSS_HOSTS: list[tuple[str, list[dict[str, Any]], set[bool], str]] = [
-    ("NET-006", with_chip(3, link="DOWN"), {False}, "davinci3 down"),
-    ("NET-006", card_ports(link="DOWN"), {False}, "davinci0-7 down"),
+    ("NET-006", with_chip(3, status="DOWN"), {False}, "davinci3 down"),
+    ("NET-006", card_ports(status="DOWN"), {False}, "davinci0-7 down"),
     ("NET-007", with_chip(2, ip=None), {False}, "no address for davinci2"),
-    ("NET-008", with_chip(5, tls=True), {False, True}, "TLS on for davinci5, off for davinci0-4,6-7"),
+    ("NET-008", with_chip(5, tls=ON), {False, True}, "TLS on for davinci5, off for davinci0-4,6-7"),
     ("NET-008", card_ports(), {False, True}, "TLS off for davinci0-7, and the other way round on other hosts"),
-    ("NET-009", with_chip(1, error="`hccn_tool` hangs", link=None, ip=None, tls=None), {False}, "davinci1 (`hccn_"),
-    ("NET-009", [], {False}, "no answer for any card"),
+    ("NET-007", with_chip(4, ip={"address": None}), {False}, "no address for davinci4"),
+    ("NET-009", with_chip(1, tls=None), {False}, "no whole answer for davinci1"),
+    ("NET-009", [c for c in card_ports() if c["index"] != 6], {False}, "no whole answer for davinci6"),
+    ("NET-009", [], {False}, "no whole answer for davinci0-7"),
 ]
 
 
@@ -606,7 +617,7 @@ def test_an_engine_on_several_hosts_needs_the_cards_network(
     identity: str, chips: list[dict[str, Any]], tls: set[bool], words: str
 ) -> None:
     node = healthy()
-    node["hccn"]["chips"] = chips
+    node["hccn"]["links"] = chips
     (found,) = check(node, plan={**PLAN, "spans_hosts": True}, fleet_tls=tls)
     assert (found["id"], found["severity"]) == (identity, "error")
     assert words in found["message"]
@@ -614,7 +625,7 @@ def test_an_engine_on_several_hosts_needs_the_cards_network(
 
 def test_a_whole_network_of_the_cards_says_nothing() -> None:
     node = healthy()
-    node["hccn"]["chips"] = card_ports()
+    node["hccn"]["links"] = card_ports()
     assert check(node, plan={**PLAN, "spans_hosts": True}, fleet_tls={False}) == []
 
 
@@ -686,7 +697,7 @@ SILENT: list[tuple[str, Callable[[Node], None]]] = [
     ("an older kernel without the module",
         put("kernels", kernels("5.10.0-216", ("5.10.0-100", False), ("5.10.0-216", True)))),
     ("40 processors for 8 chips", put("tuning processors", 40)),
-    ("chips whose links are down where one host serves alone", put("hccn chips", card_ports(link="DOWN"))),
+    ("chips whose links are down where one host serves alone", put("hccn links", card_ports(status="DOWN"))),
     ("a redacted version", both(put("npu_smi driver_version", "xxx"), put("npu_smi npu_smi_version", "xxx"))),
     ("an empty package version", put("versions firmware package_version", None)),
     ("swappiness without swap", put(SYSCTL + "vm.swappiness", 100)),
