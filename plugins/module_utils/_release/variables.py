@@ -16,7 +16,7 @@ from typing import Any, Mapping, Sequence
 
 from .._base.progress import MODES
 from .._npu.hardware import GENERATIONS
-from . import serve_options
+from . import schema, serve_options
 from .checks import Check, matching, one_of
 from .problems import Problem, quote
 from .value_checks import (
@@ -202,6 +202,8 @@ def check_values(values: Mapping[str, Any], components: Sequence[Mapping[str, An
             problems.append(Problem(name, "a value that is not shown" if rule.secret else quote(value), needed))
         elif name == "vllm_serve_options":
             problems += serve_options.check_serve_options(value, name, components=components)
+        elif name == "vllm_smoke_questions":
+            problems += schema.check_questions(value, name)
         elif name == "vllm_serve_environment":
             for variable, content in value.items():
                 # The value may be a token.

@@ -87,6 +87,8 @@ class TestTheWhole:
         assert stale_copy(str(installed), Path("/elsewhere")) is None
 
 
+ASKED = {"name": "hello", "endpoint": "/v1/completions", "request": {"prompt": "Hello"}}
+
 #: One variable with a value that cannot work, and words that its message must hold.
 WRONG = [
     ("vllm_serve_replicas", -1, "from 1 to"),
@@ -208,6 +210,10 @@ WRONG = [
     ("fleet_ignore_variables", "my_variable", "a list of variables' names"),
     ("decommission_roots", ["data"], "an absolute path"),
     ("vllm_smoke_questions", "hello?", "a list of questions"),
+    ("vllm_smoke_questions", [{**ASKED, "endpoint": "/v1/embeddings"}], "one of: /v1/completions"),
+    ("vllm_smoke_questions", [{**ASKED, "request": {"max_tokens": 5}}], "what /v1/completions is to be asked"),
+    ("vllm_smoke_questions", [{**ASKED, "timeout": 5}], "an unknown key (did you mean `timeout_seconds`?)"),
+    ("vllm_smoke_questions", [ASKED, ASKED], "a name that no other question has"),
 ]  # fmt: skip
 
 
@@ -233,6 +239,7 @@ class TestValues:
             {"artifact_origin": "", "artifact_mirror_certificate": "", "vllm_serve_api_key": "", "fleet_bundle": ""},
             {"artifact_origin": "http://[2001:db8::1]:8080/sub", "artifact_mirror_address": "::1"},
             {"npu_preflight_ignore": ["SYS-008", "CANN-002"], "model_artifacts_packages": ["git-lfs", "libstdc++6"]},
+            {"vllm_smoke_questions": [{**ASKED, "picture_data": "data:image/png;base64,AA"}]},
             {"model_artifacts_root": "/数据/fleet", "vllm_serve_api_key": "sk-0123456789abcdef"},
         ],
     )
