@@ -56,15 +56,21 @@ class PlayVariables:
         self._manager = hostvars._variable_manager
         self._inventory = hostvars._inventory
         self._task, self._loader = task, loader
-        self._defaults: dict[str, Any] = {}
-        for role in roles:
-            path = str(ROLES / role / "defaults" / "main.yml")
-            self._defaults.update(loader.load_from_file(path, trusted_as_template=True) or {})
+        self._defaults = role_defaults(loader, roles)
 
     def of(self, host: str) -> HostVariables:
         """The variables of the host of this name."""
         known = self._manager.get_vars(play=self._task.get_play(), host=self._inventory.get_host(host), task=self._task)
         return HostVariables({**self._defaults, **known}, self._loader)
+
+
+def role_defaults(loader: Any, roles: Sequence[str]) -> dict[str, Any]:
+    """The defaults of these roles, as templates."""
+    found: dict[str, Any] = {}
+    for role in roles:
+        path = str(ROLES / role / "defaults" / "main.yml")
+        found.update(loader.load_from_file(path, trusted_as_template=True) or {})
+    return found
 
 
 def role_settings(variables: Mapping[str, Any], role: str, names: Sequence[str] = ()) -> dict[str, Any]:

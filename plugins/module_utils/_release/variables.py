@@ -16,7 +16,7 @@ from typing import Any, Mapping, Sequence
 
 from .._base.progress import MODES
 from .._npu.hardware import GENERATIONS
-from . import serve_options
+from . import schema, serve_options
 from .checks import Check, matching, one_of
 from .problems import Problem, quote
 from .value_checks import (
@@ -76,11 +76,13 @@ RULES: dict[str, Rule] = {
     "artifact_swarm_from": Rule(whole(0, 1000000)),
     "fleet_bundle": _MAYBE_PATH,
     "fleet_ignore_variables": Rule(list_of(matching(_NAME, "a variable's name"), "variables' names")),
+    "fleet_lock_path": Rule(line),
     "fleet_profile": Rule(one_of(PROFILES)),
     "fleet_progress": Rule(one_of(MODES)),
     "fleet_release": Rule(
         matching(re.compile(r"[a-z0-9][a-z0-9_]*\Z"), "the name of a release, such as qwen3_5_27b_v0")
     ),
+    "fleet_relock": _BOOLEAN,
     "npu_generation": Rule(_GENERATION),
     # of the playbooks bundle and decommission
     "bundle_architectures": _ARCHITECTURES,
@@ -200,6 +202,8 @@ def check_values(values: Mapping[str, Any], components: Sequence[Mapping[str, An
             problems.append(Problem(name, "a value that is not shown" if rule.secret else quote(value), needed))
         elif name == "vllm_serve_options":
             problems += serve_options.check_serve_options(value, name, components=components)
+        elif name == "vllm_smoke_questions":
+            problems += schema.check_questions(value, name)
         elif name == "vllm_serve_environment":
             for variable, content in value.items():
                 # The value may be a token.
