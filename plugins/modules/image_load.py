@@ -52,25 +52,7 @@ options:
     description: Seconds that docker may take to load the archive.
     type: int
     default: 3600
-  progress:
-    description:
-      - File on the host into which to write how far the work is. The action plugin sets it, and prints a line now and
-        then, as the variable C(fleet_progress) says.
-    type: path
-  check_settled:
-    description:
-      - Return at once, with RV(settled) saying whether there is anything to do. The action plugin uses it.
-    type: bool
-    default: false
 attributes:
-  action:
-    description: >-
-      The controller prints how far the work is. The work itself runs detached on the host, and goes on when the
-      controller or the connection goes away.
-    support: full
-  async:
-    description: Runs detached in any case.
-    support: full
   check_mode:
     description: >-
       The archive is read and compared, nothing is loaded or tagged. Where there is no archive yet, RV(known) is
@@ -79,10 +61,8 @@ attributes:
   diff_mode:
     description: Shows which image the tag stands for, before and after.
     support: full
-  platform:
-    description: Linux.
-    support: full
-    platforms: linux
+extends_documentation_fragment:
+  - ascend.fleet.detached
 """
 
 EXAMPLES = r"""

@@ -16,6 +16,7 @@ from .._base.files import remove, write_atomically
 from .._base.revisions import Revision, later_uses, mentions, superfluous
 from . import stores, swarm
 from .manifest import parse_manifest
+from .names import repository_folder
 from .state import dump_state, load_state
 
 #: The folders of a root that lfs_artifact fills, by what they hold.
@@ -106,6 +107,9 @@ def folders(root: str) -> list[Folder]:
                 folder = Folder(path, "%s/%s" % (kind, name.partition("@")[0]))
             except OSError:
                 continue
+            if folder.state.repository is not None:
+                # A folder that version 0.1 named after the model is a revision of the same repository.
+                folder.group = "%s/%s" % (kind, repository_folder(folder.state.repository, "main"))
             if not os.path.islink(path):
                 found.append(folder)
     return found

@@ -210,7 +210,7 @@ def parse_info(text: str) -> dict[str, Any]:
     """``docker info --format '{{json .}}'`` in our words."""
     raw = _object(text)
     if "ServerVersion" not in raw and isinstance(raw.get("host"), dict):
-        # podman answering to docker's name (podman-docker): another object altogether.
+        # podman under docker's name (podman-docker) prints another object.
         version = raw.get("version") or {}
         return dict(
             _INFO_EMPTY,

@@ -244,6 +244,15 @@ class Site:
         )
 
 
+def test_a_folder_that_keeps_the_name_of_version_0_1_is_a_revision_of_its_repository(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.bring(V0, folder="repositories/Model")
+    for revision in ("v1", "v2"):
+        site.bring(V1, folder="repositories/O--images@" + revision)
+    assert {folder.group for folder in _prune.folders(str(site.root))} == {"repositories/O--images"}
+    assert [os.path.basename(name) for name in site.prune(2, store=False).removed] == ["Model"]
+
+
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
     return Site(tmp_path)
