@@ -104,6 +104,6 @@ def test_the_requests_of_a_host_carry_its_options_and_leave_out_empty_ones() -> 
 
 def test_a_mirror_is_filled_with_the_very_requests_of_its_hosts() -> None:
     """One plan: where both have the same root, not even a folder differs."""
-    of_host = plan(RELEASE, generation="a2", architecture="x86_64", root="/data")["requests"]
-    of_mirror = mirrors.requests([RELEASE], ["a2"], ["x86_64"], root="/data")
+    of_host = plan(RELEASE, generation="a3", architecture="aarch64", root="/data")["requests"]
+    of_mirror = mirrors.requests([RELEASE], ["a3"], ["aarch64"], root="/data")
     assert all(request in of_mirror for request in of_host)

@@ -31,6 +31,7 @@ class Host:
         self.images = list(IDS)
         self.containers: list[dict[str, Any]] = []
         self.absent = False
+        self.warnings: list[str] = []
         for root in (self.own, self.named, self.of_unit):
             self.folder(root / "models" / "M")
         (self.named / "models" / "theirs").mkdir()
@@ -68,6 +69,8 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     host = Host(tmp_path)
     monkeypatch.setattr(fleet_decommission, "Docker", lambda **options: Docker(run=host, **options))
     monkeypatch.setattr(fleet_decommission._units, "deployed", lambda: host.units)
+    # Ansible keeps warnings for the whole process.
+    monkeypatch.setattr(fleet_decommission.AnsibleModule, "warn", lambda self, text: host.warnings.append(text))
     return host
 
 
@@ -135,7 +138,7 @@ def test_all_images_of_the_collection_go_by_their_ids(host: Host, run: Run) -> N
     done = run("images")
     assert foreseen["removed"] == done["removed"] == sorted([recorded, of_a_former_release, in_an_archive, of_unit])
     assert host.images == [used, theirs, other]
-    assert "found the container somebody" in str(done["warnings"])
+    assert "found the container somebody" in host.warnings[-1]
     assert records.has_record(str(host.own / "images"), used), "forgotten although it is there"
     host.containers = []
     run("images")
