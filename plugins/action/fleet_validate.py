@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any, Optional
 
 import yaml
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
 from ..module_utils._base.native import to_native_types
 from ..module_utils._npu.hardware import GENERATIONS
 from ..module_utils._release import inventory
+from ..module_utils._release.lock import LockError
 from ..module_utils._release.problems import ReleaseError
-from ..plugin_utils import _releases
+from ..plugin_utils import _locks, _releases
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 
@@ -87,15 +89,15 @@ class ActionModule(ActionBase):
         stale = stale_copy(str(task_vars.get("playbook_dir", "")))
         if stale:
             mistakes.append(stale)
+        known = _locks.variables_of(task_vars, self._templar.template)
+        # A lock that is made anew in this run may be damaged, or be that of another state of the release.
+        renew = boolean(self._templar.template(task_vars.get("fleet_relock") or False), strict=False)
         for name, generations in sorted(releases.items()):
             try:
-                release = _releases.by_name(
-                    name,
-                    to_native_types(
-                        {k: task_vars.get(k) for k in ("inventory_dir", "ansible_inventory_sources", "playbook_dir")}
-                    ),
-                )
-            except ReleaseError as exc:
+                release = _releases.by_name(name, known)
+                if not renew:
+                    _locks.load_for(release, known)
+            except (ReleaseError, LockError) as exc:
                 errors[name] = str(exc)
                 continue
             missing = (generations & set(GENERATIONS)) - {image["generation"] for image in release["images"]}

@@ -49,8 +49,8 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description: >-
-    For each thing its C(name), and C(repository), C(revision), C(dest), C(paths), C(exclude), C(checksums) and
-    C(layout).
+    For each thing its C(name), and C(repository), C(revision), C(commit), C(dest), C(paths), C(exclude),
+    C(checksums) and C(layout).
   type: list
   elements: dict
   sample:

@@ -38,6 +38,12 @@ options:
       - A host stays at the commit it first saw under this name until O(refresh) is set.
     type: str
     default: main
+  commit:
+    description:
+      - The full commit hash that O(revision) is held to, as the lock of a release has it. The revision is then only the
+        name under which folder and request are kept, and O(refresh) does not move it.
+      - A source that holds another commit is passed over.
+    type: str
   dest:
     description:
       - Folder for the files. The repository itself is kept in C(.git) therein.
@@ -357,6 +363,7 @@ from ..module_utils._base.progress import human_bytes
 ARGUMENTS: dict[str, Any] = {
     "repository": {"type": "str", "required": True},
     "revision": {"type": "str", "default": "main"},
+    "commit": {"type": "str"},
     "dest": {"type": "path", "required": True},
     "paths": {"type": "list", "elements": "str", "default": ["*"]},
     "exclude": {"type": "list", "elements": "str", "default": []},
@@ -393,6 +400,7 @@ def request_of(params: dict[str, Any]) -> _lfs_repository.Request:
     return _lfs_repository.Request(
         repository=params["repository"],
         revision=params["revision"],
+        commit=params["commit"] or None,
         dest=params["dest"].rstrip("/"),
         paths=tuple(params["paths"]),
         exclude=tuple(params["exclude"]),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Mapping, Sequence
 
 from . import lfs
+from .plan import checksums_of
 
 #: One of those that web servers may use under SELinux; not among the ports of replicas and gateway.
 DEFAULT_PORT = 8008
@@ -105,6 +106,7 @@ def requests(
                     "name": "image %s" % path.rsplit("/", 1)[-1],
                     "repository": lfs.rewrite_origin(repository, origin),
                     "revision": revision,
+                    "commit": image.get("commit"),
                     "dest": os.path.join(root, "repositories", lfs.repository_folder(repository, revision)),
                     "paths": [path],
                     "exclude": [],
@@ -120,10 +122,11 @@ def requests(
                 "name": "weights %s" % model["name"],
                 "repository": lfs.rewrite_origin(str(model["repository"]), origin),
                 "revision": revision,
+                "commit": model.get("commit"),
                 "dest": os.path.join(root, "models", lfs.safe_name(str(model["name"])) + lfs.revision_suffix(revision)),
                 "paths": list(model.get("include") or ["*"]),
                 "exclude": list(model.get("exclude") or []),
-                "checksums": {},
+                "checksums": checksums_of(model),
                 "layout": "model",
             },
         )

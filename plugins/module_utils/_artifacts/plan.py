@@ -37,6 +37,11 @@ def select_image(release: Mapping[str, Any], generation: str, architecture: Opti
     )
 
 
+def checksums_of(model: Mapping[str, Any]) -> dict[str, str]:
+    """Return the SHA-256 of a locked model's files, by path; nothing where it is not locked."""
+    return {str(path): str(file["sha256"]) for path, file in (model.get("files") or {}).items()}
+
+
 def artifact_plan(
     release: Mapping[str, Any],
     *,
@@ -69,6 +74,8 @@ def artifact_plan(
             "revision": model_revision,
             "include": list(model.get("include") or ["*"]),
             "exclude": list(model.get("exclude") or []),
+            "commit": model.get("commit"),
+            "checksums": checksums_of(model),
         },
         "weights": weights_folder,
     }

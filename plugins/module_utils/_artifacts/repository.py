@@ -49,6 +49,7 @@ class Request:
     sources_ca_path: Optional[str] = None
     token_file: Optional[str] = None
     token_user: str = "oauth2"  # noqa: S105 - a name
+    commit: Optional[str] = None
     refresh: bool = False
     rehash: bool = False
     timeout: float = 86400.0
@@ -95,6 +96,10 @@ class Repository:
     def __init__(self, request: Request, sleep: Callable[[float], None] = time.sleep) -> None:
         _lfs.check_repository(request.repository)
         _lfs.check_revision(request.revision)
+        if request.commit and not _lfs.is_commit(request.commit):
+            raise ArtifactError(
+                "found commit %r; needed a full commit hash of 40 or 64 hexadecimal digits" % request.commit
+            )
         self.request = request
         self.dest = request.dest
         self.git_dir = os.path.join(request.dest, ".git")
@@ -206,7 +211,8 @@ class Repository:
         """Everything is in place: remember it, and hand it on."""
         paths, objects = self._unnamed(state, wanted)
         for key, other in list(state.requests.items()):
-            if other["revision"] == self.request.revision and other["commit"] != self.outcome.commit:
+            moved = other["revision"] == self.request.revision and other["commit"] != self.outcome.commit
+            if moved and not self.request.commit:  # each request may be held to a commit of its own
                 del state.requests[key]  # of before the revision moved
         state.requests[self._key] = {
             "revision": self.request.revision,
@@ -255,12 +261,16 @@ class Repository:
         if manifest is None or not manifest.files:
             raise stores.StoreError("its manifest cannot be read")
         remembered = _lfs.remembered_commit(state, self._key, self.request.revision)
-        if remembered is None and _lfs.is_commit(self.request.revision):
+        if self.request.commit:
+            remembered = self._held_commit(remembered)
+        elif remembered is None and _lfs.is_commit(self.request.revision):
             remembered = self.request.revision
         elif self.request.refresh and not _lfs.is_commit(self.request.revision):
             self.outcome.moved_from = remembered if remembered != manifest.commit else None
             remembered = None
         if remembered not in (None, manifest.commit):
+            if self.request.commit:
+                raise stores.StoreError("it holds commit %s; needed %s" % (manifest.commit, remembered))
             raise stores.StoreError(
                 "it holds commit %s, this host is at %s (refresh follows it)" % (manifest.commit[:12], remembered)
             )
@@ -497,7 +507,9 @@ class Repository:
     def _all_recorded(self, state: State) -> bool:
         """Whether an earlier run verified all of it and nothing was touched since: no network, no hashing."""
         remembered = state.requests.get(self._key)
-        if remembered is None or self.request.refresh:
+        if remembered is None or (self.request.refresh and not self.request.commit):
+            return False
+        if self.request.commit not in (None, remembered["commit"]):
             return False
         files: dict[str, str] = remembered["files"]
         for path, oid in files.items():
@@ -538,7 +550,10 @@ class Repository:
         """Learn the commit and, from its pointers, path, hash and size of every file asked for."""
         self._prepare()
         remembered = _lfs.remembered_commit(state, self._key, self.request.revision)
-        if remembered is not None and not self.request.refresh:
+        if self.request.commit:
+            commit = self._held_commit(remembered)
+            self._fetch_commit(commit)
+        elif remembered is not None and not self.request.refresh:
             commit = remembered
             self._fetch_remembered(commit)
         else:
@@ -559,6 +574,12 @@ class Repository:
             self._check_model(wanted)
         self.outcome.files = wanted
         return wanted
+
+    def _held_commit(self, remembered: Optional[str]) -> str:
+        """The commit that the revision is held to; one that the host had before is noted."""
+        commit = str(self.request.commit)
+        self.outcome.moved_from = remembered if remembered not in (None, commit) else None
+        return commit
 
     def _no_such_paths(self, unmatched: Sequence[str], entries: Sequence[_lfs.TreeEntry]) -> None:
         names = [entry.path for entry in entries]
@@ -622,8 +643,34 @@ class Repository:
         # Here, whatever the user's own configuration says.
         self._git(["config", "lfs.storage", os.path.join(self.git_dir, "lfs")])
 
+    def _has_commit(self, commit: str) -> bool:
+        return self._git(["cat-file", "-e", commit + "^{tree}"], check=False, env={"GIT_NO_LAZY_FETCH": "1"}).ok
+
+    def _fetch_commit(self, commit: str) -> None:
+        if self._has_commit(commit):
+            return
+        done = self._fetch(commit)
+        if not done.ok and _lfs.explain(done.stderr).kind == "commit":
+            self._fetch_all()
+            if self._has_commit(commit):
+                return
+            raise ArtifactError(
+                "%s does not hand out commit %s, which %s is held to by the lock of the release: the revision was "
+                "rewritten, or the lock was edited. Run with -e fleet_relock=true to take what it is now, or restore "
+                "the commit at the origin." % (self.request.repository, commit, self.request.revision)
+            )
+        if not done.ok:
+            raise self._failure(done, "fetching commit %s" % commit)
+
+    def _fetch_all(self) -> command.Completed:
+        """Take every branch and tag: an older server hands out their tips only."""
+        return self._git(
+            ["fetch", "--quiet", "--filter=blob:none", "--tags", "origin", "+refs/heads/*:refs/remotes/origin/*"],
+            check=False,
+        )
+
     def _fetch_remembered(self, commit: str) -> None:
-        if self._git(["cat-file", "-e", commit + "^{tree}"], check=False, env={"GIT_NO_LAZY_FETCH": "1"}).ok:
+        if self._has_commit(commit):
             return
         done = self._fetch(commit)
         if done.ok:
@@ -640,11 +687,7 @@ class Repository:
         revision = self.request.revision
         done = self._fetch(revision)
         if not done.ok and _lfs.is_commit(revision) and _lfs.explain(done.stderr).kind == "commit":
-            # An older server hands out the tips of branches and tags only: take them all and look for the commit.
-            done = self._git(
-                ["fetch", "--quiet", "--filter=blob:none", "--tags", "origin", "+refs/heads/*:refs/remotes/origin/*"],
-                check=False,
-            )
+            done = self._fetch_all()
             if done.ok and not self._git(["cat-file", "-e", revision + "^{commit}"], check=False).ok:
                 raise ArtifactError(
                     "%s has no commit %s on any branch or tag. Correct the revision."

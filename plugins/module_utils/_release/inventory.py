@@ -17,9 +17,11 @@ FLEET_VARIABLES = {
     "artifact_origin": "the base URL of a mirror",
     "artifact_swarm_from": "from how many NPU hosts on they share, 0 for never",
     "fleet_bundle": "the folder of a bundle on the controller",
+    "fleet_lock_path": "the absolute path of a folder on the controller for the locks of releases",
     "fleet_profile": "least_privilege or guide",
     "fleet_progress": "auto, always or never",
     "fleet_release": "the name of a release",
+    "fleet_relock": "true to renew the locks of releases",
     "npu_generation": "a2 or a3",
 }
 

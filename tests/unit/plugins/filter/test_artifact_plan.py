@@ -73,6 +73,8 @@ def test_plan() -> None:
         "revision": "main",
         "include": ["*"],
         "exclude": [],
+        "commit": None,
+        "checksums": {},
     }
 
 
