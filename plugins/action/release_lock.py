@@ -49,7 +49,8 @@ class _Release:
 
     def complete(self) -> None:
         """Make the lock from what was learned."""
-        agreed = _lock.agree(self.answers)
+        held = _lock.locked_entries(self.former)
+        agreed = _lock.agree([answer for answer in self.answers if answer.entry not in held])
         if agreed:
             self.made = _lock.extend(self.release, self.former, agreed)
 

@@ -257,7 +257,7 @@ def _describe(answer: Answer) -> str:
 
 
 def extend(release: Mapping[str, Any], lock: Optional[Lock], answers: Mapping[str, Answer]) -> Lock:
-    """Return the lock with what was learned. An entry that it holds already is left as it is, but for an image's ID.
+    """Return the lock with what was learned. An entry that it holds already is left as it is.
 
     Entries of parts that the release does not leave open any more are left out. LockError where an answer does not have
     the file that the release names.
@@ -274,8 +274,6 @@ def extend(release: Mapping[str, Any], lock: Optional[Lock], answers: Mapping[st
         if name == MODEL:
             made[MODEL] = entry
         else:
-            if entry["image_id"] is None and answer is not None:
-                entry["image_id"] = part.get("image_id") or answer.image_id
             made["images"].append(entry)
     return made
 
@@ -291,7 +289,13 @@ def _new_entry(name: str, part: Mapping[str, Any], answer: Answer) -> dict[str, 
         )
     sha256, size = answer.files[part["path"]]
     about = {key: part[key] for key in ("generation", "architecture", *IMAGE_FIELDS)}
-    return {**about, "commit": answer.commit, "sha256": sha256, "size_bytes": size, "image_id": answer.image_id}
+    return {
+        **about,
+        "commit": answer.commit,
+        "sha256": sha256,
+        "size_bytes": size,
+        "image_id": part.get("image_id") or answer.image_id,
+    }
 
 
 def keep_image_ids(made: Lock, former: Optional[Lock]) -> Lock:
