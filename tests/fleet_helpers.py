@@ -24,20 +24,20 @@ def fleet(*words: str) -> str:
     return done.stdout
 
 
-def playbook_command(inventory: str, name: str, *options: str) -> tuple[list[str], dict[str, str]]:
-    """The command and environment of one run of a playbook."""
-    env = dict(os.environ, ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"), ANSIBLE_NOCOLOR="1")
-    env["ANSIBLE_COLLECTIONS_PATH"] = str(ROOT / ".collections")
+def playbook_command(inventory: str, name: str, *options: str, root: Path = ROOT) -> tuple[list[str], dict[str, str]]:
+    """The command and environment of one run of a playbook, of this checkout or the one at ``root``."""
+    env = dict(os.environ, ANSIBLE_CONFIG=str(root / "ansible.cfg"), ANSIBLE_NOCOLOR="1")
+    env["ANSIBLE_COLLECTIONS_PATH"] = str(root / ".collections")
     env.pop("ANSIBLE_FORCE_COLOR", None)  # molecule sets it, and it wins over ANSIBLE_NOCOLOR
     return [str(BIN / "ansible-playbook"), "-i", inventory, name, *options], env
 
 
-def playbook(inventory: str, name: str, *options: str, timeout: int = 900) -> tuple[int, str]:
+def playbook(inventory: str, name: str, *options: str, timeout: int = 900, root: Path = ROOT) -> tuple[int, str]:
     """Run a playbook to its end; its exit status and everything it printed."""
-    command, env = playbook_command(inventory, name, *options)
+    command, env = playbook_command(inventory, name, *options, root=root)
     done = subprocess.run(
         command,
-        cwd=ROOT,
+        cwd=root,
         env=env,
         stdin=subprocess.DEVNULL,
         capture_output=True,

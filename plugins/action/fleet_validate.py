@@ -6,32 +6,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Mapping, Optional
 
 import yaml
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
 from ..module_utils._base.native import to_native_types
-from ..module_utils._npu.hardware import GENERATIONS
-from ..module_utils._release import inventory
-from ..module_utils._release.lock import LockError
-from ..module_utils._release.problems import ReleaseError
-from ..plugin_utils import _locks, _releases
+from ..module_utils._release import inventory, variables
+from ..plugin_utils import _fleet_check, _host_variables, _locks
 
-ROLES = Path(__file__).resolve().parents[2] / "roles"
+COLLECTION = Path(__file__).resolve().parents[2]
 
 
-def role_variables() -> dict[str, list[str]]:
-    """The variables that each role of the collection accepts, from its argument specification."""
-    found = {}
-    for path in sorted(ROLES.glob("*/meta/argument_specs.yml")):
-        specs = yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]
-        found[path.parents[1].name] = sorted({name for spec in specs.values() for name in spec.get("options", {})})
-    return found
-
-
-def stale_copy(playbook_dir: str, loaded: Path = ROLES.parent) -> Optional[inventory.Mistake]:
+def stale_copy(playbook_dir: str, loaded: Path = COLLECTION) -> Optional[inventory.Mistake]:
     """The mistake of running a checkout's playbook with the plugins and roles of another copy of the collection."""
     for folder in (Path(playbook_dir), Path(playbook_dir).parent):
         try:
@@ -53,66 +41,56 @@ def stale_copy(playbook_dir: str, loaded: Path = ROLES.parent) -> Optional[inven
 
 
 class ActionModule(ActionBase):
-    """The action ``ascend.fleet.fleet_validate``: no argument, no connection."""
+    """The action ``ascend.fleet.fleet_validate``: no connection."""
 
     TRANSFERS_FILES = False
     _requires_connection = False
     _supports_check_mode = True
 
     def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
-        result = super().run(tmp, task_vars)
-        self.validate_argument_spec(argument_spec={})
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        _spec, arguments = self.validate_argument_spec(
+            argument_spec={"role": {"type": "str", "choices": list(inventory.ROLES)}}
+        )
         task_vars = task_vars or {}
+        if arguments["role"]:
+            result.update(self._role(arguments["role"], task_vars))
+        else:
+            result.update(self._fleet(task_vars))
+        return result
+
+    def _fleet(self, task_vars: Mapping[str, Any]) -> dict[str, Any]:
         groups = to_native_types(dict(task_vars.get("groups", {})))
-        hosts = groups.get("npu_hosts", [])
-        hostvars = task_vars.get("hostvars", {})
-        # Raw values: a template is evaluated by the host that uses it, not here.
-        variables = {host: dict(hostvars.raw_get(host)) for host in hosts}
-        wanted = set(inventory.FLEET_VARIABLES)
-        roles = role_variables()
-        prefixes = (*(role + "_" for role in roles), "fleet_", "artifact_")
-        variables = {
-            host: {
-                k: to_native_types(v)
-                for k, v in own.items()
-                if k in wanted or k.startswith(prefixes) or k in inventory.REMOVED_VARIABLES
-            }
-            for host, own in variables.items()
-        }
-        mistakes = inventory.validate_fleet(groups, variables, generations=sorted(GENERATIONS), role_variables=roles)
-        releases: dict[str, set[str]] = {}
-        for own in variables.values():
-            name, generation = own.get("fleet_release"), own.get("npu_generation")
-            if isinstance(name, str) and name and "{{" not in name:
-                releases.setdefault(name, set()).add(str(generation))
-        errors = {}
+        npu_hosts = groups.get("npu_hosts", [])
+        reader = _host_variables.Reader(task_vars.get("hostvars"), self._templar, self._loader)
+        hosts = [reader.host(name) for name in dict.fromkeys([*npu_hosts, *groups.get("artifact_mirrors", [])])]
+        mistakes = inventory.validate_fleet(groups, hosts)
         stale = stale_copy(str(task_vars.get("playbook_dir", "")))
         if stale:
             mistakes.append(stale)
         known = _locks.variables_of(task_vars, self._templar.template)
+        npu = [host for host in hosts if host.name in npu_hosts]
+        releases, errors = _fleet_check.check_releases(npu, known)
         # A lock that is made anew in this run may be damaged, or be that of another state of the release.
-        renew = boolean(self._templar.template(task_vars.get("fleet_relock") or False), strict=False)
-        for name, generations in sorted(releases.items()):
-            try:
-                release = _releases.by_name(name, known)
-                if not renew:
-                    _locks.load_for(release, known)
-            except (ReleaseError, LockError) as exc:
-                errors[name] = str(exc)
-                continue
-            missing = (generations & set(GENERATIONS)) - {image["generation"] for image in release["images"]}
-            if missing:
-                errors[name] = (
-                    "found no image for the generation %s, which the inventory has; needed one for each. "
-                    "Fix: add it to the release, or take those hosts out" % ", ".join(sorted(missing))
-                )
+        if not boolean(self._templar.template(task_vars.get("fleet_relock") or False), strict=False):
+            errors.update(_locks.check(releases.values(), known))
+        mistakes += _fleet_check.check_layouts(npu, releases)
         if mistakes or errors:
             # The message alone: Ansible prints a failed task's whole result, and saying all of it twice hides it.
             count = len(mistakes) + len(errors)
-            result.update(
-                failed=True,
-                msg="The fleet's description has %d mistake(s):\n%s" % (count, inventory.report(mistakes, errors)),
-            )
-        else:
-            result.update(hosts=hosts, releases=sorted(releases))
-        return result
+            words = "The fleet's description has %d mistake(s):\n%s" % (count, inventory.report(mistakes, errors))
+            return {"failed": True, "msg": words}
+        return {"hosts": npu_hosts, "releases": sorted(releases)}
+
+    def _role(self, role: str, task_vars: Mapping[str, Any]) -> dict[str, Any]:
+        host = str(task_vars.get("inventory_hostname", ""))
+        values = {
+            name: to_native_types(self._templar.template(task_vars[name]))
+            for name, rule in variables.RULES.items()
+            if name.startswith(role + "_") and name in task_vars and not rule.is_data
+        }
+        problems = variables.check_values(values)
+        if problems:
+            lines = ["%d. %s. Fix: correct it" % (n, problem.text()) for n, problem in enumerate(problems, 1)]
+            return {"failed": True, "msg": "%s: %d mistake(s):\n%s" % (host, len(problems), "\n".join(lines))}
+        return {}

@@ -33,9 +33,8 @@ class ActionModule(LiveAction):
         task_vars = task_vars or {}
         arguments = {k: v for k, v in self._task.args.items() if k not in ("bundle", "progress", "sources")}
         arguments["origin_fallback"] = False
-        seen = self._module(dict(arguments, peek=True), task_vars)
+        seen = self._check_settled(arguments, task_vars)
         if seen.get("failed") or seen.get("unreachable") or seen.get("settled"):
-            seen.pop("invocation", None)
             return seen
         store = self._command("mktemp -d /var/tmp/ascend-fleet-XXXXXXXX").strip()
         before = self._task.args

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, ascend.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Print one preflight report for all hosts of the play."""
+"""Check every host of the play in one process on the controller, and print one report."""
 
 from __future__ import annotations
 
@@ -10,14 +10,21 @@ import os
 from typing import Any, Mapping, Optional
 
 from ansible.plugins.action import ActionBase
+from ansible.plugins.loader import lookup_loader
 from ansible.utils.display import Display
 
 from ..module_utils._base.files import write_atomically
 from ..module_utils._base.native import to_native_types
 from ..module_utils._npu import hardware
 from ..module_utils._preflight import report as _preflight
+from ..plugin_utils._play_variables import HostVariables, PlayVariables
+from ..plugin_utils._preflight_plan import HostSettings, findings_of_all, settings_of
 
 _COLORS = {"error": "red", "warning": "bright purple", "ok": "green", "ignored": "dark gray"}
+#: Strategies under which every host has ended a task before any host begins the next one.
+_STRATEGIES = ("linear", "debug")
+#: Roles whose settings decide what a host needs, and which the play may leave to another one.
+_ROLES = ("model_artifacts", "vllm_serve", "npu_preflight")
 
 
 class ActionModule(ActionBase):
@@ -34,14 +41,23 @@ class ActionModule(ActionBase):
                 "variable": {"type": "str", "default": "npu_preflight_findings"},
                 "node_variable": {"type": "str", "default": "npu_preflight_node"},
                 "result_variable": {"type": "str", "default": ""},
+                "check": {"type": "bool", "default": False},
                 "report": {"type": "dict"},
                 "show": {"type": "bool", "default": True},
                 "title": {"type": "str", "default": ""},
                 "json_path": {"type": "path"},
                 "junit_path": {"type": "path"},
-            }
+            },
+            required_if=[("check", True, ("result_variable",))],
         )
-        report = to_native_types(options["report"]) or self._gather(options, task_vars or {})
+        strategy = str(self._task.get_play().strategy).rsplit(".", 1)[-1]
+        if strategy not in _STRATEGIES:
+            result.update(failed=True, msg=_wrong_strategy(strategy))
+            return result
+        findings: dict[str, Any] = {}
+        report = to_native_types(options["report"])
+        if not report:
+            report, findings = self._gather(options, task_vars or {})
         display = Display()
         for line, tone in _preflight.lines(report, options["title"]) if options["show"] else ():
             display.display(line, color=_COLORS.get(tone))
@@ -54,35 +70,101 @@ class ActionModule(ActionBase):
             except OSError as exc:
                 result.update(failed=True, msg="the report cannot be written to %s: %s" % (path, exc.strerror))
         result.update(changed=False, report=report)
+        if findings:
+            result["findings"] = findings
         return result
 
-    def _gather(self, options: Mapping[str, Any], task_vars: Mapping[str, Any]) -> dict[str, Any]:
-        """The report of every host of the play."""
+    def _gather(
+        self, options: Mapping[str, Any], task_vars: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The report of every host of the play, and the findings by host."""
         everyone = [str(h) for h in task_vars.get("ansible_play_hosts_all") or []]
         alive = {str(h) for h in task_vars.get("ansible_play_hosts") or []}
-        hostvars = task_vars.get("hostvars") or {}
-        findings: dict[str, Any] = {}
-        about: dict[str, str] = {}
         reasons: dict[str, str] = {}
-        for host in everyone:
-            findings[host] = None
-            if host not in alive:
-                continue  # what a former role left in its variables says nothing about now
+        about: dict[str, str] = {}
+        # What a former role left in the variables of a host that has died since says nothing about now.
+        present = [host for host in everyone if host in alive]
+        if options["check"]:
+            findings = self._check(options, task_vars, present, about, reasons)
+        else:
+            findings = _collect(options, task_vars, present, about, reasons)
+        return _preflight.build(everyone, findings, about, reasons), findings
+
+    def _check(
+        self,
+        options: Mapping[str, Any],
+        task_vars: Mapping[str, Any],
+        hosts: list[str],
+        about: dict[str, str],
+        reasons: dict[str, str],
+    ) -> dict[str, Any]:
+        """Work out the findings of the hosts that were read."""
+        play = PlayVariables(task_vars, self._task, self._loader, _ROLES)
+        nodes: dict[str, dict[str, Any]] = {}
+        releases: dict[str, dict[str, Any]] = {}
+        settings: dict[str, HostSettings] = {}
+        known: dict[tuple[str, str], dict[str, Any]] = {}
+        for host in hosts:
             try:
-                own = hostvars[host]
-                why = unread(own.get(options["result_variable"])) if options["result_variable"] else None
-                if why is not None:
-                    reasons[host] = why
-                    continue
-                found = own.get(options["variable"])
-                if isinstance(found, list):
-                    findings[host] = to_native_types(found)
-                    about[host] = describe(own.get(options["node_variable"]))
+                variables = play.of(host)
+                answer = variables.get(options["result_variable"])
+                why = unread(answer)
+                if why is None:
+                    releases[host] = self._release(variables, known)
+                    settings[host] = settings_of(variables)
+                    nodes[host] = answer["node"]
+                    about[host] = describe(answer["node"])
                 else:
-                    reasons[host] = "it has no variable `%s`: its checks did not run" % options["variable"]
+                    reasons[host] = why
             except Exception as exc:  # one host's broken variables must not hide another's findings
-                reasons[host] = "its findings cannot be read: %s" % exc
-        return _preflight.build(everyone, findings, about, reasons)
+                reasons[host] = "its settings cannot be used: %s" % " ".join(str(exc).split())
+        findings, failed = findings_of_all(nodes, releases, settings)
+        reasons.update({host: "its settings cannot be used: %s" % why for host, why in failed.items()})
+        return findings
+
+    def _release(self, variables: HostVariables, known: dict[tuple[str, str], dict[str, Any]]) -> dict[str, Any]:
+        """The release of a host, read once for all hosts of one name and inventory."""
+        name, folder = str(variables["fleet_release"]), str(variables.get("inventory_dir"))
+        if (name, folder) not in known:
+            lookup = lookup_loader.get("ascend.fleet.release", loader=self._loader, templar=self._templar)
+            known[name, folder] = to_native_types(lookup.run([name], variables=variables)[0])
+        return known[name, folder]
+
+
+def _wrong_strategy(strategy: str) -> str:
+    return (
+        "found strategy %s; needed linear (the default) or debug: with others the hosts are not at the same task when "
+        "the report is made, and those that are behind would be reported as not checked. Fix: remove `strategy` from "
+        "the play, and the variable ANSIBLE_STRATEGY or `strategy` in ansible.cfg" % strategy
+    )
+
+
+def _collect(
+    options: Mapping[str, Any],
+    task_vars: Mapping[str, Any],
+    hosts: list[str],
+    about: dict[str, str],
+    reasons: dict[str, str],
+) -> dict[str, Any]:
+    """The findings that earlier tasks have left in the variables of the hosts."""
+    hostvars = task_vars.get("hostvars") or {}
+    findings: dict[str, Any] = {}
+    for host in hosts:
+        try:
+            own = hostvars[host]
+            why = unread(own.get(options["result_variable"])) if options["result_variable"] else None
+            if why is not None:
+                reasons[host] = why
+                continue
+            found = own.get(options["variable"])
+            if isinstance(found, list):
+                findings[host] = to_native_types(found)
+                about[host] = describe(own.get(options["node_variable"]))
+            else:
+                reasons[host] = "it has no variable `%s`: its checks did not run" % options["variable"]
+        except Exception as exc:  # one host's broken variables must not hide another's findings
+            reasons[host] = "its findings cannot be read: %s" % exc
+    return findings
 
 
 def unread(result: Any) -> Optional[str]:

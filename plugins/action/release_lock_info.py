@@ -10,7 +10,7 @@ from typing import Any, Mapping, Optional
 
 from ansible.plugins.action import ActionBase
 
-from ..module_utils._artifacts.lfs import ArtifactError
+from ..module_utils._artifacts.errors import ArtifactError
 from ..module_utils._base.native import to_native_types
 from ..module_utils._release import lock as _lock
 from ..module_utils._release.problems import ReleaseError
@@ -78,10 +78,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         self, request: Mapping[str, Any], part: Mapping[str, Any], records: str, task_vars: dict[str, Any]
     ) -> Optional[dict[str, Any]]:
         """What the host has in place and verified; an unfinished download makes no lock, it is held to it."""
-        said = self._ask("ascend.fleet.lfs_artifact", dict(_arguments(request), peek=True), task_vars)
+        # Without a source only what is remembered counts; unlike check_settled, also what version 0.1 remembered.
+        alone = {**_arguments(request), "sources": [], "origin_fallback": False}
+        said = self._ask("ascend.fleet.lfs_artifact", alone, task_vars)
         if not said.get("settled"):
             return None
-        image_id = None if "tag" not in part else self._image_id(request, part, records, task_vars)
+        image_id = None if "tag" not in part else self._image_id(str(said["dest"]), part, records, task_vars)
         return {"asked": False, **_content(said), "image_id": image_id}
 
     def _asked(
@@ -107,17 +109,17 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return None
 
     def _image_id(
-        self, request: Mapping[str, Any], part: Mapping[str, Any], records: str, task_vars: dict[str, Any]
+        self, dest: str, part: Mapping[str, Any], records: str, task_vars: dict[str, Any]
     ) -> Optional[str]:
         """The ID of the image that was loaded from the archive; None where it was not, or where telling takes long."""
-        path = os.path.join(str(request["dest"]), str(part["path"]))
+        path = os.path.join(dest, str(part["path"]))
         said = self._ask(
             "ascend.fleet.image_load",
             {
                 "path": path,
                 "tag": part["tag"],
                 "cache": os.path.join(records, os.path.basename(path) + ".json"),
-                "peek": True,
+                "check_settled": True,
             },
             task_vars,
         )

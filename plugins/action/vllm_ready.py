@@ -1,18 +1,20 @@
 # Copyright (c) 2026, ascend.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Show how far replicas are while the module waits for them, in short runs of it."""
+"""Wait for replicas detached on the host, and show how far they are."""
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any, Optional
 
-from ansible.plugins.action import ActionBase
+from ..plugin_utils._detached import DetachedAction
+from ..plugin_utils._progress_lines import Lines, Pace, display, lines_for
 
-from ..plugin_utils._live import Lines, Pace, display, lines_for
-
-SLICE_SECONDS = 5
+# The module's own deadline where the caller gives none, and what it may take beside.
+TIMEOUT_SECONDS = 2700
+SPARE_SECONDS = 600
 # A stage tells its percents in such steps, and without news a line comes only so often.
 STEP_PERCENT = 20
 QUIET_SECONDS = 60
@@ -48,34 +50,50 @@ class Teller:
             self._say("%s  %s  %s  (%s)" % (self._host, name, replica["text"], clock(replica["seconds"])))
 
 
-class ActionModule(ActionBase):
+class ActionModule(DetachedAction):
     """The action of ``ascend.fleet.vllm_ready``."""
 
     TRANSFERS_FILES = False
+    MODULE = "ascend.fleet.vllm_ready"
 
     def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
+        """Look once; where there is something to wait for, wait detached on the host and print how far it is."""
         super().run(tmp, task_vars)
         task_vars = task_vars or {}
-        arguments = dict(self._task.args)
-        if self._task.check_mode or self._task.async_val or arguments.get("slice_seconds"):
+        arguments = {k: v for k, v in self._task.args.items() if v is not None and k != "progress"}
+        if self._task.check_mode or self._task.async_val:
             return self._module(arguments, task_vars)
+        seen = self._module(dict(arguments, check_settled=True, progress=self._progress_path()), task_vars)
+        if seen.get("failed") or seen.get("unreachable") or seen.get("settled"):
+            # What the caller gave is what the result shows, not what was asked in between.
+            seen.pop("invocation", None)
+            return seen
         # What is wrong ends the wait and stands in the result: where only that is wanted, nothing is left to print.
         shown = lines_for(self, task_vars) is Lines.ALL
-        teller = Teller(task_vars.get("inventory_hostname", ""), display.display)
-        resume: Optional[dict[str, Any]] = None
-        while True:
-            result = self._module({**arguments, "slice_seconds": SLICE_SECONDS, "resume": resume}, task_vars)
-            if shown and isinstance(result.get("replicas"), list):
-                teller.tell(result["replicas"])
-            resume = result.pop("resume", None)
-            if result.get("failed") or result.get("unreachable") or result.get("finished", True) or not resume:
-                # What the caller gave is what the result shows, not the slices.
-                result.pop("invocation", None)
-                return result
+        teller = Teller(str(task_vars.get("inventory_hostname", "")), display.display)
 
-    def _module(self, arguments: dict[str, Any], task_vars: Optional[dict[str, Any]]) -> dict[str, Any]:
-        arguments = {k: v for k, v in arguments.items() if v is not None}
+        def on_progress(text: str) -> None:
+            if shown:
+                teller.tell(parse_replicas(text))
+
+        limit = int(float(arguments.get("timeout") or TIMEOUT_SECONDS)) + SPARE_SECONDS
+        result = self._run_detached(self.MODULE, arguments, task_vars, limit, on_progress)
+        if shown and isinstance(result.get("replicas"), list):
+            teller.tell(result["replicas"])
+        result.pop("invocation", None)
+        return result
+
+    def _module(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         result: dict[str, Any] = self._execute_module(
-            module_name="ascend.fleet.vllm_ready", module_args=arguments, task_vars=task_vars
+            module_name=self.MODULE, module_args=arguments, task_vars=task_vars
         )
         return result
+
+
+def parse_replicas(text: str) -> list[dict[str, Any]]:
+    """The replicas in the module's progress file; none when it is not a whole one yet."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return []
+    return found if isinstance(found, list) else []

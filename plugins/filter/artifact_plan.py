@@ -50,19 +50,19 @@ RETURN = r"""
 _value:
   description: >-
     C(image) and C(model) of the release with their URLs replaced, C(image_folder), C(image_archive), C(image_checksums)
-    and C(weights) on the host.
+    and C(weights) on the host, and C(former_weights), where version 0.1 kept them.
   type: dict
   sample:
     image_archive: /var/lib/ascend-fleet/repositories/Eco-Tech--images/vllm-image/Vllm-ascend-Qwen3_5-A2-Ubuntu-v0.tar
-    weights: /var/lib/ascend-fleet/models/Qwen3.5-27B
+    weights: /var/lib/ascend-fleet/models/Qwen-AI--Qwen3.5-27B
 """
 
 from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
 
-from ..module_utils._artifacts import lfs
 from ..module_utils._artifacts import plan as _release_select
+from ..module_utils._artifacts.errors import ArtifactError
 from ..module_utils._base.native import to_native_types
 
 
@@ -78,7 +78,7 @@ def artifact_plan(
             root=to_native_types(root),
             origin=to_native_types(origin) or "",
         )
-    except (_release_select.SelectionError, lfs.ArtifactError) as exc:
+    except (_release_select.SelectionError, ArtifactError) as exc:
         raise AnsibleFilterError("artifact_plan: %s" % exc) from exc
     return plan
 

@@ -49,21 +49,22 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description: >-
-    For each thing its C(name), and C(repository), C(revision), C(commit), C(dest), C(paths), C(exclude),
-    C(checksums) and C(layout).
+    For each thing its C(name), and C(repository), C(identity), C(revision), C(commit), C(dest), C(paths), C(exclude),
+    C(checksums) and C(layout); for weights also C(former_dest), where version 0.1 kept them.
   type: list
   elements: dict
   sample:
     - name: weights Qwen3.5-27B
       repository: https://modelers.cn/Qwen-AI/Qwen3.5-27B.git
-      dest: /srv/mirror/models/Qwen3.5-27B
+      dest: /srv/mirror/models/Qwen-AI--Qwen3.5-27B
 """
 
 from typing import Any, Callable, Optional, Sequence
 
 from ansible.errors import AnsibleFilterError
 
-from ..module_utils._artifacts import lfs, mirrors
+from ..module_utils._artifacts import mirrors
+from ..module_utils._artifacts.errors import ArtifactError
 from ..module_utils._base.native import to_native_types
 
 
@@ -83,7 +84,7 @@ def artifact_requests(
             root=to_native_types(root),
             origin=to_native_types(origin) or "",
         )
-    except lfs.ArtifactError as exc:
+    except ArtifactError as exc:
         raise AnsibleFilterError("artifact_requests: %s" % exc) from exc
     return found
 

@@ -33,15 +33,29 @@ options:
     type: list
     elements: str
     default: []
-  ports:
-    description: TCP ports the service will listen on. By default one per replica, from the release's port on.
-    type: list
-    elements: int
   replicas:
     description: How many replicas there will be. By default as many as fit.
     type: int
+  first_port:
+    description: The port of the first replica, if it is not the release's.
+    type: int
+  options:
+    description: Options of C(vllm serve) that replace those of the release. They decide how many chips a replica needs.
+    type: dict
+    default: {}
+  profile:
+    description: The profile of the containers. It decides their names.
+    type: str
+    choices: [least_privilege, guide]
+    default: least_privilege
+  skip_unhealthy:
+    description: Whether chips that are not healthy are left out of the layout.
+    type: bool
+    default: false
   required_bytes:
-    description: Free space that is needed, by path. The key C(docker) stands for docker's own folder.
+    description: >-
+      Bytes that are still to be written, by path. The key C(docker) stands for docker's own folder; an image that is
+      loaded already needs nothing there.
     type: dict
     default: {}
   memory_bytes:
@@ -95,9 +109,9 @@ from typing import Any, Callable, Mapping, Optional, Sequence
 from ansible.errors import AnsibleFilterError
 
 from ..module_utils._base.native import to_native_types
-from ..module_utils._preflight import findings
-from ..plugin_utils import _systems
-from ..plugin_utils._compatibility import compatibility_table
+from ..module_utils._preflight.facts import DEFAULT_MEMORY_BYTES
+from ..module_utils._serving.settings import Settings
+from ..plugin_utils._preflight_plan import Chosen, findings_of
 
 
 def preflight_findings(
@@ -105,10 +119,13 @@ def preflight_findings(
     release: Mapping[str, Any],
     generation: Optional[str] = None,
     ignore: Sequence[str] = (),
-    ports: Optional[Sequence[int]] = None,
     replicas: Optional[int] = None,
+    first_port: Optional[int] = None,
+    options: Optional[Mapping[str, Any]] = None,
+    profile: str = "least_privilege",
+    skip_unhealthy: bool = False,
     required_bytes: Optional[Mapping[str, int]] = None,
-    memory_bytes: int = findings.DEFAULT_MEMORY_BYTES,
+    memory_bytes: int = DEFAULT_MEMORY_BYTES,
     require_host_cann: bool = False,
 ) -> list[dict[str, Any]]:
     """The filter ``ascend.fleet.preflight_findings``."""
@@ -121,19 +138,22 @@ def preflight_findings(
     if not isinstance(ignored, list):
         raise AnsibleFilterError("preflight_findings: ignore is %r; needed a list of ids" % (ignored,))
     try:
-        return findings.findings(
-            node,
-            release,
+        serving = Settings(
+            profile=to_native_types(profile),
+            options=to_native_types(options) or {},
+            replicas=None if replicas in (None, "") else int(replicas),
+            first_port=None if first_port in (None, "") else int(first_port),
+            skip_unhealthy=bool(skip_unhealthy),
+        )
+        chosen = Chosen(
+            serving=serving,
             generation=to_native_types(generation) or None,
             ignore=ignored,
-            ports=None if ports is None else [int(p) for p in ports],
-            replicas=None if replicas is None else int(replicas),
             required_bytes={k: int(v) for k, v in to_native_types(required_bytes or {}).items()},
             memory_bytes=int(memory_bytes),
             require_host_cann=bool(require_host_cann),
-            table=compatibility_table(),
-            system=_systems.values(node.get("os") or {}),
         )
+        return findings_of(node, release, chosen)
     except ValueError as exc:
         raise AnsibleFilterError("preflight_findings: %s" % exc) from exc
 

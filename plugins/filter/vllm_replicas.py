@@ -78,6 +78,10 @@ options:
     description: How long a stopping engine may take before it is killed.
     type: int
     default: 60
+  chip_wait_seconds:
+    description: How long a start waits for device nodes and healthy chips; 0 does not wait.
+    type: int
+    default: 600
 """
 
 EXAMPLES = r"""
@@ -134,6 +138,7 @@ def vllm_replicas(
     docker_options: Optional[Sequence[str]] = None,
     stop_seconds: int = 60,
     weights_content: str = "",
+    chip_wait_seconds: int = 600,
 ) -> dict[str, Any]:
     """The filter ``ascend.fleet.vllm_replicas``."""
     settings = Settings(
@@ -151,6 +156,7 @@ def vllm_replicas(
         first_port=None if first_port in (None, "") else int(first_port),
         docker_options=to_native_types(docker_options) or [],
         stop_seconds=int(stop_seconds),
+        chip_wait_seconds=int(chip_wait_seconds),
     )
     try:
         units = plan.plan_replicas(to_native_types(node), to_native_types(release), settings)

@@ -52,7 +52,7 @@ options:
       - File on the host into which to write how far the work is. The action plugin sets it, and prints a line now and
         then, as the variable C(fleet_progress) says.
     type: path
-  peek:
+  check_settled:
     description:
       - Return at once, with RV(settled) saying whether there is anything to do. The action plugin uses it.
     type: bool
@@ -141,6 +141,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils._base.detached import remove_leftovers
 from ..module_utils._host.docker import DockerError
 from ..module_utils._images import store
 from ..module_utils._images.archive import ArchiveError, machine_of
@@ -153,7 +154,7 @@ ARGUMENTS: dict[str, Any] = {
     "cache": {"type": "path"},
     "timeout": {"type": "int", "default": 3600},
     "progress": {"type": "path"},
-    "peek": {"type": "bool", "default": False},
+    "check_settled": {"type": "bool", "default": False},
 }
 
 
@@ -192,13 +193,15 @@ def main() -> None:
         image_id=params["image_id"],
         timeout=params["timeout"],
         cache=params["cache"],
-        progress=params["progress"],
+        progress=None if params["check_settled"] else params["progress"],
     )
+    if module.params["check_settled"]:
+        remove_leftovers(params["progress"])
     try:
-        if module.params["peek"] and not store.is_quickly_read(wanted):
+        if module.params["check_settled"] and not store.is_quickly_read(wanted):
             outcome = store.Outcome(unread=True)
         else:
-            check = module.check_mode or module.params["peek"]
+            check = module.check_mode or module.params["check_settled"]
             outcome = store.ensure(wanted, store.ImageStore(), check=check)
     except (ArchiveError, store.ImageError) as exc:
         module.fail_json(msg=str(exc))

@@ -32,6 +32,13 @@ options:
       - URL of the git repository. It must not carry a user name or a token; see O(token_file).
     type: str
     required: true
+  identity:
+    description:
+      - Path of the repository without host and C(.git), which identifies it wherever it is taken from. Two repositories
+        share neither a folder nor an entry of a store.
+      - By default the path in O(repository). Needed where O(repository) leads to a copy under another path, like
+        C(https://mirror.example/lfs/Qwen-AI/Qwen3.5-27B.git).
+    type: str
   revision:
     description:
       - Branch, tag or full commit hash.
@@ -47,8 +54,14 @@ options:
   dest:
     description:
       - Folder for the files. The repository itself is kept in C(.git) therein.
+      - It belongs to one repository. One with files of another repository is an error.
     type: path
     required: true
+  former_dest:
+    description:
+      - Folder in which version 0.1 of this collection kept the same. Where it is proven to hold this repository, and
+        O(dest) holds nothing yet, it is used instead of O(dest), and RV(dest) says so. It is never moved.
+    type: path
   paths:
     description:
       - The files wanted, as paths or patterns. A pattern without a slash is a file name in any folder, V(*) and V(?)
@@ -148,6 +161,7 @@ options:
   refresh:
     description:
       - Ask the origin what O(revision) is now, and follow it when it has moved.
+      - Files that it has no longer are removed.
     type: bool
     default: false
   rehash:
@@ -163,7 +177,8 @@ options:
     default: 5
   timeout:
     description:
-      - Seconds for everything together. What arrived by then is kept, and the next run goes on from there.
+      - Seconds for everything together, whoever gives the files. What arrived by then is kept, and the next run goes on
+        from there.
     type: int
     default: 86400
   lock_timeout:
@@ -176,25 +191,7 @@ options:
     description:
       - What the controller's lines call the transfer, in a word or two. By default the repository's name.
     type: str
-  progress:
-    description:
-      - File on the host into which to write how far the work is. The action plugin sets it, and prints a line now and
-        then, as the variable C(fleet_progress) says.
-    type: path
-  peek:
-    description:
-      - Return at once, with RV(settled) saying whether there is anything to do. The action plugin uses it.
-    type: bool
-    default: false
 attributes:
-  action:
-    description: >-
-      The controller prints how far the work is. The work itself runs detached on the host, and goes on when the
-      controller or the connection goes away; the next run waits for it.
-    support: full
-  async:
-    description: Runs detached in any case.
-    support: full
   check_mode:
     description: >-
       The pointers are read from the origin into a temporary folder, so that the bytes to download are exact. Where
@@ -203,10 +200,8 @@ attributes:
   diff_mode:
     description: Shows hash, size and path of the files, as they are and as they will be.
     support: full
-  platform:
-    description: Linux.
-    support: full
-    platforms: linux
+extends_documentation_fragment:
+  - ascend.fleet.detached
 """
 
 EXAMPLES = r"""
@@ -277,10 +272,16 @@ missing:
       type: bool
       sample: true
 dest:
-  description: The folder of the files.
+  description: The folder of the files, O(dest) or O(former_dest).
   returned: always
   type: str
   sample: /var/lib/ascend-fleet/models/Qwen3.5-27B
+removed:
+  description: Paths that the commit before had and this one has not, and that no other request of the folder names.
+  returned: always
+  type: list
+  elements: str
+  sample: []
 request:
   description: Identifies what was asked for, whatever it turned out to be. M(ascend.fleet.artifact_prune) takes it.
   returned: always
@@ -355,16 +356,20 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._artifacts import lfs
-from ..module_utils._artifacts import repository as _lfs_repository
-from ..module_utils._artifacts import swarm as _swarm
-from ..module_utils._base.progress import human_bytes
+from ..module_utils._artifacts import repository as _repository
+from ..module_utils._artifacts.errors import ArtifactError, describe_os_error
+from ..module_utils._artifacts.request import Request
+from ..module_utils._artifacts.result import result_of
+from ..module_utils._artifacts.swarm import Settings
+from ..module_utils._base.detached import remove_leftovers
 
 ARGUMENTS: dict[str, Any] = {
     "repository": {"type": "str", "required": True},
+    "identity": {"type": "str"},
     "revision": {"type": "str", "default": "main"},
     "commit": {"type": "str"},
     "dest": {"type": "path", "required": True},
+    "former_dest": {"type": "path"},
     "paths": {"type": "list", "elements": "str", "default": ["*"]},
     "exclude": {"type": "list", "elements": "str", "default": []},
     "checksums": {"type": "dict", "default": {}},
@@ -388,20 +393,23 @@ ARGUMENTS: dict[str, Any] = {
     "lock_timeout": {"type": "int", "default": 600},
     "title": {"type": "str"},
     "progress": {"type": "path"},
-    "peek": {"type": "bool", "default": False},
+    "check_settled": {"type": "bool", "default": False},
 }
 
 
-def request_of(params: dict[str, Any]) -> _lfs_repository.Request:
+def request_of(params: dict[str, Any]) -> Request:
     """Turn the module's parameters into a request."""
-    if not os.path.isabs(params["dest"]):
-        raise lfs.ArtifactError("dest is %r; needed is an absolute path" % params["dest"])
+    for name in ("dest", "former_dest"):
+        if params.get(name) and not os.path.isabs(params[name]):
+            raise ArtifactError("%s is %r; needed is an absolute path" % (name, params[name]))
     verified = any(url.startswith("https://") for url in (*params["sources"], *params["trackers"]))
-    return _lfs_repository.Request(
+    return Request(
         repository=params["repository"],
+        identity=params["identity"],
         revision=params["revision"],
         commit=params["commit"] or None,
         dest=params["dest"].rstrip("/"),
+        former_dest=params["former_dest"].rstrip("/") if params["former_dest"] else None,
         paths=tuple(params["paths"]),
         exclude=tuple(params["exclude"]),
         checksums={str(path): str(value) for path, value in params["checksums"].items() if value},
@@ -414,7 +422,7 @@ def request_of(params: dict[str, Any]) -> _lfs_repository.Request:
         ask_origin=params["origin_fallback"],
         store=params["store"],
         share=params["share"],
-        swarm=_swarm.Settings(
+        swarm=Settings(
             trackers=tuple(params["trackers"]),
             ports=params["swarm_ports"],
             seed_minutes=params["seed_minutes"],
@@ -425,81 +433,26 @@ def request_of(params: dict[str, Any]) -> _lfs_repository.Request:
         retries=params["retries"],
         timeout=params["timeout"],
         lock_timeout=params["lock_timeout"],
-        progress=params["progress"],
+        progress=None if params["check_settled"] else params["progress"],
     )
-
-
-def result_of(request: _lfs_repository.Request, outcome: _lfs_repository.Outcome) -> dict[str, Any]:
-    """Turn an outcome into the module's result."""
-    result: dict[str, Any] = {
-        "changed": outcome.changed,
-        "known": outcome.known,
-        "settled": outcome.settled,
-        "dest": request.dest,
-        "request": request.key,
-        "files": [
-            {"path": w.path, "file": os.path.join(request.dest, w.path), "oid": w.oid, "size": w.size, "lfs": w.lfs}
-            for w in outcome.files
-        ],
-        "missing_bytes": outcome.missing_bytes,
-        "downloaded_bytes": outcome.downloaded_bytes,
-        "resumed_bytes": outcome.resumed_bytes,
-        "shared": outcome.shared,
-        "notes": outcome.notes,
-        "diff": {
-            "before_header": request.dest,
-            "after_header": request.dest,
-            "before": lfs.listing(outcome.before),
-            "after": lfs.listing(outcome.after),
-        },
-    }
-    if outcome.files:
-        result["content"] = lfs.content_id({w.path: w.oid for w in outcome.files})
-    if outcome.commit:
-        result["commit"] = outcome.commit
-    result["missing"] = [{"path": w.path, "oid": w.oid, "size": w.size, "lfs": w.lfs} for w in outcome.missing]
-    if outcome.source:
-        result["source"] = outcome.source
-    if outcome.moved_from:
-        result["moved_from"] = outcome.moved_from
-    result["msg"] = message_of(request, outcome)
-    return result
-
-
-def message_of(request: _lfs_repository.Request, outcome: _lfs_repository.Outcome) -> str:
-    """Say in one sentence what was found or done."""
-    if not outcome.known:
-        return "; ".join(outcome.notes)
-    count = "%d files of %s" % (len(outcome.files), request.repository)
-    if not outcome.changed:
-        return "%s are complete and verified" % count
-    if outcome.downloaded_bytes or outcome.resumed_bytes:
-        return "%s are complete and verified; %s were downloaded, %s resumed" % (
-            count,
-            human_bytes(outcome.downloaded_bytes),
-            human_bytes(outcome.resumed_bytes),
-        )
-    return "%s: %s to download" % (count, human_bytes(outcome.missing_bytes))
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     try:
         request = request_of(module.params)
-        repository = _lfs_repository.Repository(request)
-        if module.params["peek"]:
-            outcome = repository.peek()
+        repository = _repository.Repository(request)
+        if module.params["check_settled"]:
+            remove_leftovers(module.params["progress"])
+            outcome = repository.is_settled()
         elif module.check_mode:
-            outcome = repository.foresee(module.tmpdir)
+            outcome = repository.plan(module.tmpdir)
         else:
             outcome = repository.ensure()
-    except lfs.ArtifactError as exc:
+    except ArtifactError as exc:
         module.fail_json(msg=str(exc))
     except OSError as exc:
-        module.fail_json(
-            msg="cannot work in %s: %s. Run as a user that may write there."
-            % (exc.filename or module.params["dest"], exc.strerror or exc)
-        )
+        module.fail_json(msg=describe_os_error(exc, "keeping %s in %s" % (request.repository, request.dest)))
     for note in outcome.notes:
         module.warn(note)
     module.exit_json(**result_of(request, outcome))

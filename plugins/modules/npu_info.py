@@ -258,7 +258,9 @@ node:
         containers: []
         images: []
     disk:
-      description: The file systems of O(paths).
+      description:
+        - The file systems of O(paths). C(artifacts) is what downloads of M(ascend.fleet.lfs_artifact) have completed
+          below the path, by folder; null where it is not known.
       type: list
       elements: dict
       sample:
@@ -268,7 +270,12 @@ node:
           filesystem: xfs
           total_bytes: 1000000000000
           free_bytes: 512000000000
-          occupied_bytes: 0
+          occupied_bytes: 54000000000
+          artifacts:
+            - folder: /var/lib/ascend-fleet/models/Qwen3.5-27B
+              bytes: 54000000000
+              requests:
+                - {revision: main, commit: 3f4e0c1d…, files: [config.json], bytes: 54000000000}
     memory:
       description: Main memory, swap, and the huge pages that are set aside.
       type: dict
@@ -343,6 +350,7 @@ node:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils._artifacts.presence import present_artifacts
 from ..module_utils._node import collect
 
 
@@ -372,6 +380,14 @@ def main() -> None:
         paths=module.params["paths"],
         ports=module.params["ports"],
     )
+    for disk in node.get("disk") or []:
+        disk["artifacts"] = None
+        if disk["free_bytes"] is None:
+            continue  # a file system that does not answer would hang here too
+        try:
+            disk["artifacts"] = present_artifacts(disk["path"])
+        except OSError as exc:
+            node["problems"].append({"subject": "artifacts", "message": "%s: %s" % (exc.filename, exc.strerror)})
     module.exit_json(changed=False, node=node)
 
 

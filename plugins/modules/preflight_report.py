@@ -10,15 +10,19 @@ DOCUMENTATION = r"""
 module: preflight_report
 author: ascend.fleet contributors (@ascend-fleet)
 version_added: 0.1.0
-short_description: Print the findings of all hosts as one report
+short_description: Check all hosts of the play and print their findings as one report
 description:
+  - With O(check), works out the findings of every host of the play from what M(ascend.fleet.npu_info) returned for it,
+    the release that its variable C(fleet_release) names, and its settings C(npu_preflight_*), C(vllm_serve_*) and
+    C(model_artifacts_*), with the defaults of these roles. Without, takes the findings from a variable of each host.
   - Prints a table of hosts and areas, then every finding once, with what was found, what is needed, how it is mended
     and on
     which hosts it stands. Ignored findings are printed last, as ignored.
   - Hosts of the play that were unreachable or failed before their checks are named as not checked; they hide nobody
     else's
     findings.
-  - Runs on the controller alone. Use it with C(run_once).
+  - Runs on the controller alone. Use it with C(run_once). Refused in a play whose strategy is neither C(linear) nor
+    C(debug), as the hosts are then not at the same task.
 options:
   variable:
     description: Name of the host variable with the findings, as P(ascend.fleet.preflight_findings#filter) returns them.
@@ -35,6 +39,12 @@ options:
       - Empty, only the findings are looked at.
     type: str
     default: ''
+  check:
+    description:
+      - Whether to work out the findings here, for all hosts at once. Needs O(result_variable); O(variable) and
+        O(node_variable) are not looked at. A host whose settings or release cannot be used is reported as not checked.
+    type: bool
+    default: false
   report:
     description:
       - A report that a former call of this module returned. It is shown and written as it is, and no host is looked at.
@@ -73,12 +83,20 @@ EXAMPLES = r"""
 - name: Print one report for all hosts
   ascend.fleet.preflight_report:
     result_variable: about
+    check: true
     title: "{{ fleet_release }}"
     junit_path: reports/preflight.xml
   run_once: true
 """
 
 RETURN = r"""
+findings:
+  description:
+    - By host, its findings as P(ascend.fleet.preflight_findings#filter) returns them. Hosts that were not checked are
+      not in it.
+  returned: when a host was checked and no report was given
+  type: dict
+  sample: {a2-01: []}
 report:
   description: The report.
   returned: success

@@ -118,7 +118,8 @@ from concurrent.futures import ThreadPoolExecutor
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._host.systemd import Systemd
-from ..module_utils._serving import probe, units
+from ..module_utils._serving import probe
+from ..module_utils._serving.deployed import UnitsError, deployed
 
 
 def main() -> None:
@@ -152,8 +153,10 @@ def main() -> None:
     params = module.params
     replicas = params["replicas"]
     if replicas is None:
-        found = units.deployed()
-        replicas = [{"unit": u["name"], **u} for u in found if u["url"]]
+        try:
+            replicas = [{"unit": u["name"], **u} for u in deployed() if u["url"]]
+        except UnitsError as exc:
+            module.fail_json(msg=str(exc), answers=[])
     if not replicas and not module.check_mode:
         module.fail_json(
             msg="found no replica on this host; needed one. Fix: run site.yml, which deploys them", answers=[]
@@ -165,7 +168,7 @@ def main() -> None:
             module.fail_json(msg="found no served_model_name for %s; needed one" % replica["url"], answers=[])
 
     def unit_state(unit):
-        return Systemd().show([unit]).get(unit, {})
+        return Systemd().show([unit])[unit]
 
     def ask_all(replica):
         # One after the other, because answers share the card; replicas have cards of their own.

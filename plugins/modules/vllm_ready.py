@@ -16,6 +16,7 @@ description:
     answers and C(/v1/models) names the model.
   - While it waits it follows each replica's journal, knows the stage of the start, and prints a line for each step
     forward where the variable C(fleet_progress) wants lines.
+  - A systemd that does not answer is unknown, neither ready nor idle. When that lasts for two minutes the wait fails.
   - It fails at once when a unit ends or is restarted, and when a log has been silent for too long. The message then
     gives the meaning of what the log shows and how to mend it, where that is known, and the last lines of the log.
   - Replicas that are ready are not waited for.
@@ -42,7 +43,7 @@ options:
     choices: [ready, idle]
     default: ready
   timeout:
-    description: The deadline for all replicas together, in seconds.
+    description: The deadline for all replicas together, in seconds. A start may also wait for its chips meanwhile.
     type: float
     default: 2700
   silence_timeout:
@@ -57,13 +58,25 @@ options:
     description: The key of the service, if it has one.
     type: str
     default: ''
-  slice_seconds:
-    description: Return after so many seconds even when nothing is decided. The action plugin uses it.
-    type: float
-  resume:
-    description: What an earlier slice returned. The action plugin uses it.
-    type: dict
+  progress:
+    description:
+      - File on the host into which to write how far the replicas are. The action plugin sets it, and prints a line for
+        each step forward, as the variable C(fleet_progress) says.
+    type: path
+  check_settled:
+    description:
+      - Look once and return, with RV(settled) saying whether there is anything to wait for. The action plugin uses it.
+    type: bool
+    default: false
 attributes:
+  action:
+    description: >-
+      The controller prints how far the replicas are. The wait itself runs detached on the host, so that a connection
+      that is lost for a few minutes does not end it.
+    support: full
+  async:
+    description: Runs detached in any case.
+    support: full
   check_mode:
     description: Looks once and does not wait.
     support: full
@@ -113,11 +126,29 @@ finished:
   returned: always
   type: bool
   sample: true
+settled:
+  description: Whether one look was enough to see that every replica is as wanted.
+  returned: success
+  type: bool
+  sample: false
 """
+
+import json
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._serving import ready, units
+from ..module_utils._base.detached import remove_leftovers
+from ..module_utils._base.files import write_atomically
+from ..module_utils._host.systemd import NoSystemd, SystemdError
+from ..module_utils._serving import ready
+from ..module_utils._serving.deployed import UnitsError, deployed
+
+SHOWN = ("unit", "url", "ready", "stage", "percent", "seconds", "requests", "line")
+
+
+def shown(watcher):
+    """What is returned, and written while the wait goes on, about each replica."""
+    return [{"text": w.text(), **{key: getattr(w, key) for key in SHOWN}} for w in watcher.watches]
 
 
 def main() -> None:
@@ -138,43 +169,59 @@ def main() -> None:
             "silence_timeout": {"type": "float", "default": 600},
             "max_restarts": {"type": "int", "default": 0},
             "api_key": {"no_log": True, "default": ""},
-            "slice_seconds": {"type": "float"},
-            "resume": {"type": "dict"},
+            "progress": {"type": "path"},
+            "check_settled": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
     params = module.params
-    resume = params["resume"]
-    if resume:
-        watches, began = [ready.Watch(**w) for w in resume["watches"]], float(resume["began"])
-    else:
-        replicas = params["replicas"]
-        if replicas is None:
-            found = units.deployed()
-            replicas = [{"unit": u["name"], **u} for u in found if u["url"]]
-        watches = [ready.Watch(r["unit"], r["url"].rstrip("/"), r.get("served_model_name")) for r in replicas]
-        began = None
-    idle = params["state"] == "idle"
-    if not watches and not idle and not module.check_mode:
-        module.fail_json(msg="found no replica on this host; needed one. Fix: run site.yml, which deploys them")
+    settling, idle = params["check_settled"], params["state"] == "idle"
+    if settling:
+        remove_leftovers(params["progress"])
+    replicas = params["replicas"]
+    if replicas is None:
+        try:
+            replicas = [{"unit": u["name"], **u} for u in deployed() if u["url"]]
+        except UnitsError as exc:
+            module.fail_json(msg=str(exc), replicas=[], finished=True)
+    if not replicas and not idle and not module.check_mode:
+        module.fail_json(
+            msg="found no replica on this host; needed one. Fix: run site.yml, which deploys them",
+            replicas=[],
+            finished=True,
+        )
     watcher = ready.Watcher(
-        watches,
+        [ready.Watch(r["unit"], r["url"].rstrip("/"), r.get("served_model_name")) for r in replicas],
         timeout=params["timeout"],
         silence_timeout=params["silence_timeout"],
         api_key=params["api_key"],
         max_restarts=params["max_restarts"],
-        began=began,
     )
+
+    def report():
+        if params["progress"] and not settling:
+            try:
+                write_atomically(params["progress"], json.dumps(shown(watcher)), durable=False)
+            except OSError:
+                pass  # the wait goes on when it cannot be told how far it is
+
     look = watcher.look_idle if idle else watcher.look_ready
-    if watches:
-        watcher.wait(look, 0 if module.check_mode else params["slice_seconds"])
-    shown = ("unit", "url", "ready", "stage", "percent", "seconds", "requests", "line")
-    replicas = [{"text": w.text(), **{key: getattr(w, key) for key in shown}} for w in watcher.watches]
+    once = module.check_mode or settling
+    try:
+        watcher.wait(look, once=once, report=report)
+    except SystemdError as exc:
+        # One look that says nothing decides nothing: the wait itself looks again.
+        if not settling or isinstance(exc, NoSystemd):
+            module.fail_json(msg=str(exc), replicas=shown(watcher), finished=True)
     if watcher.failures and not module.check_mode:
-        module.fail_json(msg="\n\n".join(watcher.failures), replicas=replicas, finished=True)
-    extra = {} if watcher.finished else {"resume": watcher.state()}
-    elapsed = round(watcher.elapsed, 1)
-    module.exit_json(changed=False, replicas=replicas, finished=watcher.finished, elapsed=elapsed, **extra)
+        module.fail_json(msg="\n\n".join(watcher.failures), replicas=shown(watcher), finished=True)
+    module.exit_json(
+        changed=False,
+        replicas=shown(watcher),
+        finished=watcher.finished,
+        settled=once and watcher.finished,
+        elapsed=round(watcher.elapsed, 1),
+    )
 
 
 if __name__ == "__main__":

@@ -16,9 +16,14 @@ description:
     restarts a unit whose container runs another configuration.
   - What runs is told by a label of the container, not by what an earlier run remembers. A run that was killed at any
     point is completed by the next one.
+  - Everything is validated before anything is changed. Names must be free, paths writable, images loaded, and docker
+    and systemd must answer. A docker or a systemd that does not answer is an error, not a host without units.
+  - Where only the text around the engine's command differs, as after an upgrade of this collection, the unit is
+    rewritten and the engine is not restarted. The step is then called C(write unit text).
   - Units, environment files, links and containers of this collection that are not wanted any more are removed, with
     their caches and logs. Whatever does not bear this collection's mark is left alone.
-  - Starting returns as soon as the container runs. Use M(ascend.fleet.vllm_ready) to wait until it serves.
+  - Starting returns as soon as the container runs, or after a minute when a unit still waits for its
+    chips. Use M(ascend.fleet.vllm_ready) to wait until it serves.
 options:
   units:
     description:
@@ -50,12 +55,18 @@ options:
     type: bool
     default: true
   stop_timeout:
-    description: How many seconds stopping or starting may take.
+    description: How many seconds stopping may take, and starting where docker has to be started first.
     type: int
     default: 600
 attributes:
+  action:
+    description: The controller prints a line for every unit that is changed or removed, with the steps and the reason.
+    support: full
+  async:
+    description: Not supported by its action.
+    support: none
   check_mode:
-    description: Tells what it would do without doing it, also on a host without docker.
+    description: Tells what it would do without doing it, also on a host without docker. Systemd must answer.
     support: full
   diff_mode:
     description: Shows the text of units and of environment files, in which values of secrets are hidden.
@@ -102,15 +113,24 @@ removed:
   type: list
   elements: str
   sample: [vllm-qwen3.5@2.service]
+support_files:
+  description:
+    - Files that all units use and that were written, or with O(state=absent) removed. They hold what a unit waits for
+      before it starts, and what it says in the journal when it has failed for good.
+  returned: always
+  type: list
+  elements: str
+  sample: [/etc/ascend-fleet/wait-for-chips.sh]
 """
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._host.systemd import SystemdError
 from ..module_utils._serving import units as _units
+from ..module_utils._serving.deployed import UnitsError
 from ..module_utils._serving.settings import ServingError
 
-NEEDED = ("name", "content", "environment", "config_hash", "container_name", "directories")
+NEEDED = ("name", "content", "environment", "config_hash", "container_name", "directories", "image")
 
 
 def main() -> None:
@@ -136,11 +156,11 @@ def main() -> None:
             module.fail_json(msg="units[%d]: found no %s; needed: %s" % (index, ", ".join(missing), ", ".join(needed)))
     host = _units.Host(check=module.check_mode, stop_timeout=params["stop_timeout"])
     names = None if units is None else [u["name"] for u in units]
-    report, removed = [], []
+    report, removed, support = [], [], []
     try:
         if state in ("present", "configured"):
             secrets = {k: str(v) for k, v in params["secrets"].items()}
-            report, removed = host.present(
+            report, removed, support = host.present(
                 units,
                 secrets,
                 start=state == "present",
@@ -150,11 +170,11 @@ def main() -> None:
         elif state == "stopped":
             report = host.stopped(names, disable=not params["enabled"])
         else:
-            removed = host.absent(names)
-    except (_units.UnitsError, SystemdError, ServingError) as exc:
+            removed, support = host.absent(names)
+    except (UnitsError, SystemdError, ServingError) as exc:
         module.fail_json(msg=str(exc), diff=host.diff)
-    changed = bool(removed) or any(u["changed"] for u in report)
-    module.exit_json(changed=changed, units=report, removed=removed, diff=host.diff)
+    changed = bool(removed or support) or any(u["changed"] for u in report)
+    module.exit_json(changed=changed, units=report, removed=removed, support_files=support, diff=host.diff)
 
 
 if __name__ == "__main__":

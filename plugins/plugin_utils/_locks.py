@@ -13,7 +13,7 @@ from typing import Any, Callable, Iterable, Mapping, Optional, Sequence
 
 import yaml
 
-from ..module_utils._artifacts import lfs, mirrors, stores
+from ..module_utils._artifacts import manifest, mirrors, names, stores
 from ..module_utils._base.files import write_atomically
 from ..module_utils._base.native import to_native_types
 from ..module_utils._release import lock as _lock
@@ -130,6 +130,17 @@ def load_for(release: Mapping[str, Any], variables: Mapping[str, Any]) -> Option
     return lock
 
 
+def check(releases: Iterable[Mapping[str, Any]], variables: Mapping[str, Any]) -> dict[str, str]:
+    """Return what is wrong with the locks of releases, by the releases' names."""
+    errors = {}
+    for release in releases:
+        try:
+            load_for(release, variables)
+        except (_lock.LockError, ReleaseError) as exc:
+            errors[str(release["release"])] = str(exc)
+    return errors
+
+
 def locked_by_name(name: Any, variables: Mapping[str, Any], extra: Iterable[str] = ()) -> dict[str, Any]:
     """Return the validated release of that name with what its lock holds; without a place for locks, as it stands."""
     release = _releases.by_name(name, variables, extra)
@@ -169,16 +180,15 @@ def read_bundle(
     store = stores.FolderStore(os.path.join(bundle, "artifacts"))
     for entry in entries:
         wanted = request_of(release, entry, root=bundle, origin="")
-        name = lfs.repository_name(wanted["repository"])
-        key = lfs.request_key(name, wanted["revision"], wanted["paths"], wanted["exclude"])
+        key = names.request_key(wanted["identity"], wanted["revision"], wanted["paths"], wanted["exclude"])
         try:
-            manifest = lfs.parse_manifest(store.manifest(key))
+            found = manifest.parse_manifest(store.manifest(key))
         except stores.StoreError as exc:
             obstacles.append("the bundle in %s: %s" % (bundle, exc))
             continue
-        if manifest is None:
+        if found is None:
             obstacles.append("the bundle in %s: its manifest of %s cannot be read" % (bundle, wanted["name"]))
             continue
-        files = {w.path: (w.oid, w.size) for w in manifest.files}
-        answers.append(_lock.Answer(entry, "bundle", manifest.commit, files))
+        files = {w.path: (w.oid, w.size) for w in found.files}
+        answers.append(_lock.Answer(entry, "bundle", found.commit, files))
     return answers, obstacles

@@ -33,7 +33,8 @@ WAYS = {"naive": "each from the origin", "mirror": "through a mirror", "swarm": 
 PROGRAM = """
 import sys; sys.path.insert(0, "/opt/bench")
 from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import repository, swarm
-request = repository.Request(
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.request import Request
+request = Request(
     repository={url!r}, revision="main", dest={dest!r}, paths=("big.bin",), sources={sources!r}, store={store!r},
     share=bool({store!r}), swarm=swarm.Settings(trackers={trackers!r}, seed_minutes=0))
 outcome = repository.Repository(request).ensure()

@@ -3,12 +3,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# ansible_test.sh VENV PYTHON_VERSION WORK: ansible-test sanity and units of the checkout, with the ansible-core of VENV.
+# ansible_test.sh KIND VENV PYTHON_VERSION WORK: ansible-test KIND (sanity or units) of the checkout, with the ansible-core of VENV.
 #
 # ansible-test accepts a collection only at .../ansible_collections/NAMESPACE/NAME and no symbolic link there, so the tracked and
 # the new files are copied into WORK first. Its virtual environments are made with --venv and no container.
 set -euo pipefail
-venv=$(realpath "$1") version=$2 work=$3
+kind=$1 venv=$(realpath "$2") version=$3 work=$4-$1-$3
 root=$(git -C "$(dirname "$0")" rev-parse --show-toplevel)
 mkdir -p "$work"
 work=$(realpath "$work")
@@ -46,7 +46,10 @@ for p in "${parts[@]}"; do case $p in *shims*|"") ;; *) path=$path:$p ;; esac; d
 export PATH=$path
 
 cd "$target"
-status=0
-ansible-test sanity --venv --python "$version" --color no --exclude tests/sim/ --exclude tests/bench/ --exclude tests/unit/fixtures/ --exclude tests/tools/ --exclude molecule/ || status=$?
-ansible-test units --venv --python "$version" --color no || status=$?
-exit $status
+options=(--venv --python "$version" --color no)
+case $kind in
+  sanity) exec ansible-test sanity "${options[@]}" --exclude tests/sim/ --exclude tests/bench/ --exclude tests/unit/fixtures/ --exclude tests/tools/ --exclude molecule/ ;;
+  # Two workers, on however few cores: the tests wait for processes and files as much as they compute.
+  units) exec ansible-test units "${options[@]}" --num-workers 2 ;;
+  *) echo "found $kind; needed sanity or units" >&2; exit 2 ;;
+esac

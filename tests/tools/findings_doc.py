@@ -30,9 +30,9 @@ npu_preflight_ignore: [SYS-008, NET-002]   # 32 GiB suffice for our model; no pa
 
 def render() -> str:
     """The text of docs/findings.md."""
-    from ansible_collections.ascend.fleet.plugins.module_utils._preflight import findings
+    from ansible_collections.ascend.fleet.plugins.module_utils._preflight.catalogue import catalogue as all_checks
 
-    catalogue = findings.catalogue()
+    catalogue = all_checks()
     errors = sum(c["severity"] == "error" for c in catalogue)
     out = [HEAD % (len(catalogue), errors, len(catalogue) - errors)]
     for area in dict.fromkeys(c["area"] for c in catalogue):

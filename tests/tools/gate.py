@@ -1,19 +1,24 @@
 # Copyright (c) 2026, ascend.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Everything that must hold before a change lands, as named steps in two lanes.
+"""Everything that must hold before a change lands, as named steps in three lanes.
 
-The lane "static" reads and unit-tests the code on both ansible-core versions, and then runs the scenarios that have a
-simulated fleet of their own; the lane "fleet" works the fleet that the other scenarios share. The two have nothing in
-common but the machine, so they run side by side. Each step's output goes to .cache/gate/STEP.log, and its end is
-printed when the step fails.
+A lane that is free takes the step with the longest work behind it, by the durations of the last run (.cache/gate) or
+the recorded ones (tests/tools/gate_durations.json). Scenarios share two simulated fleets: on each they run one after
+the other, so that what one has set up serves the next. A step whose inputs have not changed since it passed does not
+run again, unless it is named, or CI is set in the environment. Each step's output goes to .cache/gate/STEP.log, and its
+end is printed when the step fails. A step that could not run fails the gate.
 
-usage: gate.py [STEP ...]      all steps, or those named;  gate.py --list
-ASCEND_SIM_KEEP=1 leaves the simulated fleet up afterwards.
+usage: gate.py [STEP ...]      all steps, or those named
+       gate.py --list          their names
+       gate.py --all           also those whose inputs have not changed
+       gate.py --record        as --all, and write the durations to tests/tools/gate_durations.json
+ASCEND_SIM_KEEP=1 leaves the simulated fleets up afterwards.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -21,30 +26,40 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
+from gate_plan import (
+    FAILED,
+    MISSING,
+    PASSED,
+    RUNNING,
+    UNCHANGED,
+    WAITING,
+    Step,
+    digest_of,
+    drop_unneeded,
+    has_passed,
+    next_step,
+    read_numbers,
+    summary,
+)
+
 ROOT = Path(__file__).resolve().parents[2]
-CACHE = ROOT / ".cache"
-LOGS = CACHE / "gate"
-RUNNING: set[subprocess.Popen[bytes]] = set()
-# The scenarios that share the simulated fleet "test", in an order in which each finds what it can use again.
-SCENARIOS = ("default", "guide", "preflight_faults", "bad_input", "interrupted", "artifacts")
+LOGS = ROOT / ".cache" / "gate"
+RECORDED = ROOT / "tests" / "tools" / "gate_durations.json"
+LAST = LOGS / "durations.json"
+LAST_PASSED = LOGS / "passed.json"
+LANES = 3
+# The scenarios by the fleet they share, in an order in which each finds what it can use again.
+SCENARIOS = {
+    "test": ("default", "guide", "unprivileged", "preflight_faults", "bad_input"),
+    "test-b": ("former_version", "interrupted", "artifacts"),
+}
 SKIPPED = 77  # a step's exit status that says: not possible on this machine (the last line of its output says why)
 
-
-@dataclass
-class Step:
-    """One command of the gate; ``needs`` names a step that must have passed first."""
-
-    name: str
-    lane: str
-    argv: list[str]
-    needs: str | None = None
-    timeout: int = 2400
-    status: str = "waiting"
-    seconds: float = 0.0
-    words: str = ""
+_CODE = ("plugins/", "roles/", "playbooks/", "meta/", "galaxy.yml", "ansible.cfg", "site.yml")
+_TOOLS = (".config/", "pyproject.toml", "tests/tools/molecule.py", "tests/conftest.py", "tests/fleet_helpers.py")
+_FLEET = (*_CODE, *_TOOLS, "tests/sim/", "tests/testinfra/", "inventories/demo/", "molecule/resources/")
 
 
 def second_python(minor: int) -> str | None:
@@ -58,153 +73,225 @@ def second_python(minor: int) -> str | None:
 
 
 def steps() -> list[Step]:
-    """The gate, in order."""
+    """The gate."""
     python = sys.executable
     tool = str(Path(python).parent)
-    here = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    static = [
-        Step("ruff", "static", [f"{tool}/ruff", "check", "."]),
-        Step("ruff-format", "static", [f"{tool}/ruff", "format", "--check", "."]),
-        Step("mypy", "static", ["bash", "tests/tools/mypy.sh", f"{tool}/mypy"]),
-        Step("unit", "static", [python, "-m", "pytest", "tests/unit", "-q", "-n", "2"]),
-        Step("target-pythons", "static", [python, "tests/tools/target_pythons.py"]),
-        Step("ansible-lint", "static", ["bash", "tests/tools/ansible_lint.sh", tool]),
-        Step("antsibull-docs", "static", ["bash", "tests/tools/docs.sh", tool]),
-        Step("installed-collection", "static", ["bash", "tests/tools/installed.sh", tool]),
+    typed = ("plugins/", "tests/", "pyproject.toml", ".config/")
+    found = [
+        Step("ruff", [f"{tool}/ruff", "check", "."]),
+        Step("ruff-format", [f"{tool}/ruff", "format", "--check", "."]),
+        Step("mypy", ["bash", "tests/tools/mypy.sh", f"{tool}/mypy"], typed),
+        Step("target-pythons", [python, "tests/tools/target_pythons.py"], typed),
+        Step("ansible-lint", ["bash", "tests/tools/ansible_lint.sh", tool]),
+        Step("antsibull-docs", ["bash", "tests/tools/docs.sh", tool]),
+        Step("installed-collection", ["bash", "tests/tools/installed.sh", tool]),
+        *ansible_test(tool),
         Step(
-            f"ansible-test-{here}",
-            "static",
-            ["bash", "tests/tools/ansible_test.sh", f"{tool}/..", here, f".cache/ansible-test-{here}"],
+            "molecule-two_systems",
+            [python, "tests/tools/molecule.py", "two_systems"],
+            (*_FLEET, "molecule/two_systems/"),
+        ),
+        Step(
+            "molecule-real_engine",
+            [python, "tests/sim/real_engine/scenario.py"],
+            (*_FLEET, "molecule/real_engine/"),
         ),
     ]
-    other = 13 if here != "3.13" else 11
-    found = second_python(other)
-    name = f"ansible-test-3.{other}"
-    if found is None:
-        words = (
-            f"echo 'no Python 3.{other} on this machine (looked under ~/.pyenv/versions and on PATH)'; exit {SKIPPED}"
-        )
-        static.append(Step(name, "static", ["bash", "-c", words]))
-    else:
-        script = (
-            f'venv=$(tests/tools/toolset.sh "{found}") && '
-            f'exec bash tests/tools/ansible_test.sh "$venv" 3.{other} .cache/ansible-test-3.{other}'
-        )
-        static.append(Step(name, "static", ["bash", "-c", script]))
-    molecule = [python, "tests/tools/molecule.py"]
-    fleet = [
-        Step(
-            "fleet-up",
-            "fleet",
-            [python, "tests/sim/fleet", "--name", "test", "up", "--inventory", ".sim/test/inventory/hosts.yml"],
-        ),
-        *(Step(f"molecule-{name}", "fleet", [*molecule, name], needs="fleet-up") for name in SCENARIOS),
-    ]
-    apart = [
-        Step("molecule-two_systems", "static", [*molecule, "two_systems"]),
-        Step("molecule-real_engine", "static", [python, "tests/sim/real_engine/scenario.py"]),
-    ]
-    return static + apart + fleet
+    for fleet, scenarios in SCENARIOS.items():
+        up = [python, "tests/sim/fleet", "--name", fleet, "up", "--inventory", f".sim/{fleet}/inventory/hosts.yml"]
+        found.append(Step(f"fleet-up-{fleet}", up, _FLEET, fleet))
+        for name in scenarios:
+            inputs = (*_FLEET, f"molecule/{name}/", "molecule/default/prepare.yml")
+            step = Step(f"molecule-{name}", [python, "tests/tools/molecule.py", name], inputs, fleet, up_of(fleet))
+            step.environment = {"ASCEND_SIM_TEST_FLEET": fleet}
+            found.append(step)
+    return found
 
 
-def run(step: Step) -> None:
-    """Run one step and note how it ended."""
-    began = time.monotonic()
-    log = LOGS / f"{step.name}.log"
-    env = dict(os.environ, PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", PYTHONUNBUFFERED="1")
-    env.pop("ANSIBLE_COLLECTIONS_PATH", None)
-    with log.open("w") as out:
-        process = subprocess.Popen(
-            step.argv,
-            cwd=ROOT,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        RUNNING.add(process)
-        try:
-            code = process.wait(step.timeout)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGTERM)
-            code = -1
-        finally:
-            RUNNING.discard(process)
-    step.seconds = time.monotonic() - began
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    last = lines[-1].strip() if lines else ""
-    step.status = {0: "passed", SKIPPED: "skipped"}.get(code, "failed")
-    step.words = (
-        last
-        if step.status == "skipped"
-        else ""
-        if step.status == "passed"
-        else f"exit status {code}"
-        if code != -1
-        else "timed out"
-    )
+def up_of(fleet: str) -> str:
+    """The step that brings a fleet up."""
+    return f"fleet-up-{fleet}"
 
 
-def main(argv: list[str]) -> int:
-    """Run the gate; the exit status is 0 only when no step failed."""
-    plan = steps()
-    if argv == ["--list"]:
-        print("\n".join(step.name for step in plan))
-        return 0
-    if unknown := set(argv) - {step.name for step in plan}:
-        print(
-            f"unknown step {', '.join(sorted(unknown))}; the steps are: {', '.join(step.name for step in plan)}",
-            file=sys.stderr,
-        )
-        return 2
-    if argv:
-        plan = [step for step in plan if step.name in argv]
-    LOGS.mkdir(parents=True, exist_ok=True)
-    lock, ended = threading.Lock(), threading.Event()
-    by_name = {step.name: step for step in plan}
+def ansible_test(tool: str) -> list[Step]:
+    """Sanity and unit tests on both ansible-core versions: nothing else runs the unit tests."""
+    here = sys.version_info[1]
+    other = 13 if here != 13 else 11
+    found = []
+    for minor, venv in ((here, f"{tool}/.."), (other, "")):
+        script = 'venv="$1"; '
+        interpreter = sys.executable
+        if not venv:
+            interpreter = second_python(other) or ""
+            script = 'venv=$(tests/tools/toolset.sh "$2") && '
+        for kind in ("sanity", "units"):
+            command = script + f'exec bash tests/tools/ansible_test.sh {kind} "$venv" 3.{minor} .cache/ansible-test'
+            if not interpreter:
+                command = (
+                    f"echo 'found no Python 3.{minor} below ~/.pyenv/versions or on PATH; needed for the other "
+                    f"ansible-core. Fix: install it'; exit {SKIPPED}"
+                )
+            found.append(Step(f"{kind}-3.{minor}", ["bash", "-c", command, "gate", venv, interpreter]))
+    return found
 
-    def say(step: Step) -> None:
-        with lock:
-            print(f"{step.status:8} {step.name:28} {step.seconds:6.0f} s  {step.words}", flush=True)
-            if step.status == "failed":
-                text = (LOGS / f"{step.name}.log").read_text(errors="replace")
-                print("".join(f"    | {line}\n" for line in text.splitlines()[-150:]), flush=True)
 
-    def lane(name: str) -> None:
-        for step in (s for s in plan if s.lane == name):
-            if ended.is_set():
-                return
-            before = by_name.get(step.needs or "")
-            if before is not None and before.status != "passed":
-                step.status, step.words = "failed", f"needs {before.name}, which did not pass"
-                (LOGS / f"{step.name}.log").write_text(step.words + "\n")
-            else:
-                with lock:
-                    print(f"started  {step.name}", flush=True)
-                run(step)
-            say(step)
+class Gate:
+    """One run of the gate: the steps, what runs now, and what is printed."""
 
-    # Ended from outside, what is running still ends with us.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    lanes = [threading.Thread(target=lane, args=(name,), daemon=True) for name in ("static", "fleet")]
-    try:
+    def __init__(self, plan: list[Step], durations: dict[str, float]) -> None:
+        self.plan = plan
+        self._durations = durations
+        self._changed = threading.Condition()
+        self._processes: set[subprocess.Popen[bytes]] = set()
+        self._ended = False
+        self._began = time.monotonic()
+
+    def run(self) -> float:
+        """Run every step that waits; return how long it took, in seconds."""
+        lanes = [threading.Thread(target=self._lane, daemon=True) for _number in range(LANES)]
         for thread in lanes:
             thread.start()
         for thread in lanes:
             thread.join()
+        return time.monotonic() - self._began
+
+    def end(self) -> None:
+        """End what still runs."""
+        with self._changed:
+            self._ended = True
+            for process in self._processes:
+                os.killpg(process.pid, signal.SIGTERM)
+            self._changed.notify_all()
+
+    def _lane(self) -> None:
+        while (step := self._take()) is not None:
+            try:
+                self._run(step)
+            except Exception as exc:
+                step.status, step.words = FAILED, f"{type(exc).__name__}: {exc}"
+            self._say(step)
+
+    def _take(self) -> Step | None:
+        """Wait until a step can start; None when all have."""
+        with self._changed:
+            while not self._ended and any(step.status == WAITING for step in self.plan):
+                step = next_step(self.plan, self._durations)
+                if step is not None:
+                    step.status, step.began = RUNNING, time.monotonic() - self._began
+                    print(f"started   {step.name}", flush=True)
+                    return step
+                self._changed.wait()
+            return None
+
+    def _say(self, step: Step) -> None:
+        with self._changed:
+            print(f"{step.status:9} {step.name:28} {step.seconds:6.0f} s  {step.words}", flush=True)
+            log = LOGS / f"{step.name}.log"
+            if step.status == FAILED and log.exists():
+                text = log.read_text(errors="replace")
+                print("".join(f"    | {line}\n" for line in text.splitlines()[-150:]), flush=True)
+            self._changed.notify_all()
+
+    def _run(self, step: Step) -> None:
+        """Run one step and note how it ended."""
+        needed = next((other for other in self.plan if other.name == step.needs), None)
+        if needed is not None and needed.status not in (PASSED, UNCHANGED):
+            step.status, step.words = FAILED, f"needs {needed.name}, which did not pass"
+            return
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        env = dict(os.environ, PATH=path, PYTHONUNBUFFERED="1", **step.environment)
+        env.pop("ANSIBLE_COLLECTIONS_PATH", None)
+        log = LOGS / f"{step.name}.log"
+        began = time.monotonic()
+        with log.open("w") as out:
+            process = subprocess.Popen(
+                step.argv,
+                cwd=ROOT,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            with self._changed:
+                self._processes.add(process)
+            try:
+                code = process.wait(step.timeout)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGTERM)
+                code = -1
+            finally:
+                with self._changed:
+                    self._processes.discard(process)
+        step.seconds = time.monotonic() - began
+        step.status = {0: PASSED, SKIPPED: MISSING}.get(code, FAILED)
+        if step.status == MISSING:
+            lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+            step.words = lines[-1] if lines else "no reason was given"
+        elif step.status == FAILED:
+            step.words = f"exit status {code}" if code != -1 else f"timed out after {step.timeout} s"
+
+
+def tracked() -> list[str]:
+    """The files of the repository, with those that are about to be."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [path for path in listed.split("\0") if path]
+
+
+def write_json(path: Path, data: object) -> None:
+    """Write a small file."""
+    path.write_text(json.dumps(data, indent=2, sort_keys=True) + "\n")
+
+
+def main(argv: list[str]) -> int:
+    """Run the gate; the exit status is 0 only when every step has passed."""
+    plan = steps()
+    if argv == ["--list"]:
+        print("\n".join(step.name for step in plan))
+        return 0
+    record, everything = "--record" in argv, bool({"--all", "--record"} & set(argv))
+    named = [word for word in argv if not word.startswith("--")]
+    if unknown := (set(argv) - {step.name for step in plan} - {"--all", "--record"}):
+        names = ", ".join(step.name for step in plan)
+        print(f"unknown step {', '.join(sorted(unknown))}; the steps are: {names}", file=sys.stderr)
+        return 2
+    if named:
+        plan = [step for step in plan if step.name in named]
+    LOGS.mkdir(parents=True, exist_ok=True)
+    paths = tracked()
+    digests = {step.name: digest_of(step, ROOT, paths) for step in plan}
+    passed = json.loads(LAST_PASSED.read_text()) if LAST_PASSED.exists() else {}
+    if not (named or everything or os.environ.get("CI", "").lower() not in ("", "0", "false")):
+        for step in plan:
+            # A fleet is brought up for the steps that need it, however often it was before.
+            if step.needs is not None or step.fleet is None:
+                step.status = UNCHANGED if passed.get(step.name) == digests[step.name] else WAITING
+        drop_unneeded(plan)
+    gate = Gate(plan, read_numbers(RECORDED, LAST))
+    # Ended from outside, what is running still ends with us.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    began = time.monotonic()
+    try:
+        gate.run()
     finally:
-        ended.set()
-        for process in list(RUNNING):
-            os.killpg(process.pid, signal.SIGTERM)
-        if by_name.get("fleet-up") and not os.environ.get("ASCEND_SIM_KEEP"):
-            subprocess.run([sys.executable, "tests/sim/fleet", "--name", "test", "down"], cwd=ROOT, check=False)
-    count = {status: sum(step.status == status for step in plan) for status in ("passed", "failed", "skipped")}
-    for step in plan:
-        if step.status != "passed":
-            print(f"{step.status}: {step.name}: {step.words}")
-    print(f"{count['passed']} passed, {count['failed']} failed, {count['skipped']} skipped")
-    return 1 if count["failed"] or not count["passed"] else 0
+        gate.end()
+        for step in plan:
+            if step.status == PASSED:
+                passed[step.name] = digests[step.name]
+            elif step.status != UNCHANGED:
+                passed.pop(step.name, None)
+        write_json(LAST_PASSED, passed)
+        took = {step.name: round(step.seconds) for step in plan if step.status == PASSED}
+        write_json(LAST, {**read_numbers(LAST), **took})
+        if record:
+            write_json(RECORDED, {**read_numbers(RECORDED), **took})
+        for fleet in SCENARIOS:
+            up = next((step for step in plan if step.name == up_of(fleet)), None)
+            if up is not None and up.status != UNCHANGED and not os.environ.get("ASCEND_SIM_KEEP"):
+                subprocess.run([sys.executable, "tests/sim/fleet", "--name", fleet, "down"], cwd=ROOT, check=False)
+        print(summary(plan, time.monotonic() - began), flush=True)
+    return 0 if has_passed(plan) else 1
 
 
 if __name__ == "__main__":

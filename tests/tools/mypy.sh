@@ -3,7 +3,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# mypy.sh MYPY: strict typing of the pure code. mypy finds ansible_collections.ascend.fleet through .collections/.
+# mypy.sh MYPY: strict typing of all plugins, of the simulator, and of the gate. mypy finds ansible_collections.ascend.fleet
+# through .collections/. The two engines have files of one name, hence two calls.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-MYPYPATH=$PWD/.collections exec "$1" --config-file pyproject.toml .collections/ansible_collections/ascend/fleet/plugins/module_utils
+mypy=("$1" --config-file pyproject.toml)
+export MYPYPATH=$PWD/.collections:tests/sim/engine:tests/sim/silicon:tests/sim:tests/tools
+"${mypy[@]}" .collections/ansible_collections/ascend/fleet/plugins/{module_utils,plugin_utils,lookup} tests/sim/fleetsim tests/sim/silicon tests/sim/engine/*.py \
+  tests/sim/engine/sim_vllm tests/tools/gate*.py
+MYPYPATH=tests/sim/real_engine:tests/sim/real_engine/stand_ins "${mypy[@]}" tests/sim/real_engine

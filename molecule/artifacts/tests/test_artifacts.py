@@ -29,7 +29,7 @@ from tests.fleet_helpers import FLEET, ROOT, fleet, playbook, recap
 
 HOST, MIRROR = "a2-1", "a3-1"
 ARTIFACTS = "/var/lib/ascend-fleet"
-WEIGHTS = ARTIFACTS + "/models/Qwen3.5-27B"
+WEIGHTS = ARTIFACTS + "/models/Qwen-AI--Qwen3.5-27B"
 STAGE, DECOMMISSION = "playbooks/stage.yml", "playbooks/decommission.yml"
 HOST_ALONE = ("--limit", HOST + ",localhost")
 ARTIFACTS_OF_HOST = (*HOST_ALONE, "--tags", "artifacts")
@@ -137,7 +137,8 @@ def test_killed_at_ten_points_it_brings_the_right_bytes_and_hardly_any_twice(ori
     dest = tmp_path / "dest"
     program = (
         "import sys; sys.path.insert(0, %r); import conftest\n"
-        "from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.repository import Repository, Request\n"
+        "from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.repository import Repository\n"
+        "from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.request import Request\n"
         "outcome = Repository(Request(repository=%r, revision='main', dest=%r, paths=('big.bin',))).ensure()\n"
         "print(outcome.resumed_bytes)\n" % (str(ROOT / "tests"), url, str(dest))
     )
@@ -184,7 +185,7 @@ def test_mirrors_download_once_for_all(inventory, addresses, mirrors):
     assert {address for address, _path, _status, _bytes in requests_since(began)} == {addresses[MIRROR]}
     assert len(given) == len(set(given)) > 4, "each object once"
     # These mirrors are NPU hosts as well: their own files are names of what they serve.
-    shared = "%s/models/Qwen3.5-27B/model-00001-of-00004.safetensors"
+    shared = "%s/models/Qwen-AI--Qwen3.5-27B/model-00001-of-00004.safetensors"
     names = [shared % (ARTIFACTS + middle) for middle in ("", "/mirror")]
     for host in (HOST, MIRROR):
         assert len(set(shell(host, "stat -c %%i %s %s" % tuple(names)).split())) == 1
@@ -367,7 +368,10 @@ def newer_releases(inventory, origin, tmp_path):
                 model=dict(base["model"], revision=model["commit"]),
             )
             (releases / (name + ".yml")).write_text(yaml.safe_dump(release))
-            suffixes = (("models/Qwen3.5-27B", model), ("repositories/" + repositories[0].replace("/", "--"), image))
+            suffixes = (
+                ("models/Qwen-AI--Qwen3.5-27B", model),
+                ("repositories/" + repositories[0].replace("/", "--"), image),
+            )
             folders = {"%s@%.12s" % (folder, added["commit"]) for folder, added in suffixes}
             names.append(folders | {tag.partition(":")[2]})
         yield names
@@ -394,7 +398,7 @@ def test_old_revisions_go_and_what_is_in_use_stays(inventory, newer_releases):
     if not containers():  # otherwise the bundle has brought the service
         play(inventory, "site.yml", *HOST_ALONE)
     served, (second, third) = containers(), newer_releases
-    first = {"models/Qwen3.5-27B", "repositories/Eco-Tech--Qwen3.5-397B-A17B-w8a8-mtp", "qwen3_5-v0-a2"}
+    first = {"models/Qwen-AI--Qwen3.5-27B", "repositories/Eco-Tech--Qwen3.5-397B-A17B-w8a8-mtp", "qwen3_5-v0-a2"}
     assert kept() == first
     archives = {name for name in first | second | third if name.startswith("repositories")}
     one = ("-e", "model_artifacts_keep=1", "-e", "vllm_image_keep=1")

@@ -100,7 +100,7 @@ all:
           vars: {npu_generation: a2}
           hosts:
             gone-1: {ansible_host: 127.0.0.1, ansible_port: 1}
-            gone-2: {ansible_host: 127.0.0.1, ansible_port: 1}
+            gone-2: {ansible_host: 127.0.0.1, ansible_port: 2}
 """
 
 

@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass
 from typing import Any, Mapping, Sequence
 
-from . import lfs
+from . import names
 from .plan import checksums_of
 
 #: One of those that web servers may use under SELinux; not among the ports of replicas and gateway.
@@ -104,10 +104,11 @@ def requests(
                 found,
                 {
                     "name": "image %s" % path.rsplit("/", 1)[-1],
-                    "repository": lfs.rewrite_origin(repository, origin),
+                    "repository": names.rewrite_origin(repository, origin),
+                    "identity": names.repository_path(repository),
                     "revision": revision,
                     "commit": image.get("commit"),
-                    "dest": os.path.join(root, "repositories", lfs.repository_folder(repository, revision)),
+                    "dest": os.path.join(root, "repositories", names.repository_folder(repository, revision)),
                     "paths": [path],
                     "exclude": [],
                     "checksums": {path: str(image["sha256"])} if image.get("sha256") else {},
@@ -120,10 +121,12 @@ def requests(
             found,
             {
                 "name": "weights %s" % model["name"],
-                "repository": lfs.rewrite_origin(str(model["repository"]), origin),
+                "repository": names.rewrite_origin(str(model["repository"]), origin),
+                "identity": names.repository_path(str(model["repository"])),
                 "revision": revision,
                 "commit": model.get("commit"),
-                "dest": os.path.join(root, "models", lfs.safe_name(str(model["name"])) + lfs.revision_suffix(revision)),
+                "dest": os.path.join(root, "models", names.repository_folder(str(model["repository"]), revision)),
+                "former_dest": os.path.join(root, "models", names.former_weights_folder(str(model["name"]), revision)),
                 "paths": list(model.get("include") or ["*"]),
                 "exclude": list(model.get("exclude") or []),
                 "checksums": checksums_of(model),
@@ -134,5 +137,5 @@ def requests(
 
 
 def _add(found: dict[str, dict[str, Any]], request: dict[str, Any]) -> None:
-    name = lfs.repository_name(request["repository"])
-    found.setdefault(lfs.request_key(name, request["revision"], request["paths"], request["exclude"]), request)
+    path = request["identity"]
+    found.setdefault(names.request_key(path, request["revision"], request["paths"], request["exclude"]), request)

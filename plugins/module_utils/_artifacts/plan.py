@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import Any, Mapping, Optional
 
-from . import lfs
+from . import names
 
 
 class SelectionError(Exception):
@@ -58,24 +58,31 @@ def artifact_plan(
     model = release["model"]
     image_revision = str(image.get("revision") or "main")
     model_revision = str(model.get("revision") or "main")
-    image_url = lfs.rewrite_origin(str(image["repository"]), origin)
-    image_folder = os.path.join(root, "repositories", lfs.repository_folder(str(image["repository"]), image_revision))
-    weights_folder = os.path.join(
-        root, "models", lfs.safe_name(str(model["name"])) + lfs.revision_suffix(model_revision)
-    )
+    image_url = names.rewrite_origin(str(image["repository"]), origin)
+    image_folder = os.path.join(root, "repositories", names.repository_folder(str(image["repository"]), image_revision))
+    models = os.path.join(root, "models")
     return {
-        "image": dict(image, repository=image_url, revision=image_revision),
+        "image": dict(
+            image,
+            repository=image_url,
+            identity=names.repository_path(str(image["repository"])),
+            revision=image_revision,
+            commit=image.get("commit"),
+        ),
         "image_folder": image_folder,
         "image_archive": os.path.join(image_folder, str(image["path"])),
         "image_checksums": {str(image["path"]): str(image["sha256"])} if image.get("sha256") else {},
         "model": {
             "name": str(model["name"]),
-            "repository": lfs.rewrite_origin(str(model["repository"]), origin),
+            "repository": names.rewrite_origin(str(model["repository"]), origin),
+            "identity": names.repository_path(str(model["repository"])),
             "revision": model_revision,
             "include": list(model.get("include") or ["*"]),
             "exclude": list(model.get("exclude") or []),
             "commit": model.get("commit"),
             "checksums": checksums_of(model),
         },
-        "weights": weights_folder,
+        "weights": os.path.join(models, names.repository_folder(str(model["repository"]), model_revision)),
+        # Where version 0.1 kept them: used on where it is proven to hold this repository.
+        "former_weights": os.path.join(models, names.former_weights_folder(str(model["name"]), model_revision)),
     }

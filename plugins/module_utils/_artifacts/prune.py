@@ -15,7 +15,9 @@ from typing import Any, Callable, Collection, Iterable, Iterator, Mapping, Optio
 
 from .._base import command, locks
 from .._base.files import remove, write_atomically
-from . import lfs, stores, swarm
+from . import stores, swarm
+from .manifest import parse_manifest
+from .state import dump_state, load_state
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class Folder:
         self.path = path
         self.group = group
         self.text, changed_at = self._read()
-        self.state = lfs.load_state(self.text, changed_at)
+        self.state = load_state(self.text, changed_at)
         self.requests: dict[str, dict[str, Any]] = self.state.requests
         self.changed_at = changed_at
 
@@ -94,7 +96,7 @@ class Folder:
 
     def save(self) -> None:
         """Write the state."""
-        self.text = lfs.dump_state(self.state)
+        self.text = dump_state(self.state)
         write_atomically(os.path.join(self.own_dir, "state.json"), self.text)
 
     def revisions(self) -> list[Revision]:
@@ -301,7 +303,7 @@ def _sweep(store: str, found: Sequence[Folder], pruned: Pruned, check: bool) -> 
     unread = []
     for name in sorted(wanted & set(manifests)):
         with open(name, encoding="utf-8", errors="replace") as handle:
-            manifest = lfs.parse_manifest(handle.read())
+            manifest = parse_manifest(handle.read())
         if manifest is None:
             unread.append(name)
         else:

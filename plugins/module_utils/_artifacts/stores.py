@@ -15,16 +15,17 @@ import hashlib
 import http.client
 import os
 import re
-import shutil
 import ssl
 import stat
 import urllib.error
 import urllib.request
-from typing import Callable, Iterable, Optional
+from typing import BinaryIO, Callable, Iterable, Iterator, Optional, Protocol
 from urllib.parse import urlsplit
 
 from .._base.files import NO_LINK, remove, write_atomically
-from . import lfs, torrent
+from . import torrent
+from .deadline import Deadline
+from .errors import ArtifactError
 
 _CHUNK = 1024 * 1024
 #: A server that sends nothing for so long is taken for dead.
@@ -55,12 +56,25 @@ def pieces_path(oid: str) -> str:
     return "pieces/%s/%s/%s" % (oid[:2], oid[2:4], oid)
 
 
+class Store(Protocol):
+    """What a folder and a web server have in common."""
+
+    name: str
+
+    def manifest(self, key: str) -> str:
+        """Return a manifest's text. StoreError when it has none."""
+
+    def bring(self, oid: str, size: int, part: str) -> None:
+        """Give ``part`` the content of an object, verified. StoreError when it cannot, OSError when it has no room."""
+
+
 class FolderStore:
     """A store in a folder of this host: a bundle on a disk or a share, or the mirror that this host is itself."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, deadline: Optional[Deadline] = None) -> None:
         self.name = folder
         self._folder = folder.rstrip("/")
+        self._deadline = deadline
 
     def manifest(self, key: str) -> str:
         """Return a manifest's text."""
@@ -70,30 +84,42 @@ class FolderStore:
         except (OSError, UnicodeDecodeError) as exc:
             raise StoreError("it does not hold this: %s" % (getattr(exc, "strerror", None) or exc)) from exc
 
-    def bring(self, oid: str, size: int, part: str, count: Callable[[int], None] = lambda length: None) -> None:
-        """Give ``part`` the content of an object: the same bytes under a second name where that is possible."""
+    def bring(self, oid: str, size: int, part: str) -> None:
+        """Give ``part`` the content of an object: the same bytes under a second name where that is possible.
+
+        Read once: a second name is hashed, a copy is hashed as it is written, behind the bytes that ``part`` has.
+        """
         source = os.path.join(self._folder, object_path(oid))
         try:
             if os.path.getsize(source) != size:
                 raise StoreError("its object %s is not complete" % oid)
-            digest = hashlib.sha256()
-            with open(source, "rb") as handle:
-                for chunk in iter(lambda: handle.read(_CHUNK), b""):
-                    digest.update(chunk)
-                    count(len(chunk))
         except OSError as exc:
             raise StoreError("it does not give object %s: %s" % (oid, exc.strerror)) from exc
-        if digest.hexdigest() != oid:
+        fresh = part + ".new"
+        linked = link(source, fresh)
+        try:
+            actual = copy_and_hash(source, None if linked else part, self._check)
+        except _ReadError as exc:
+            remove(fresh)
+            raise StoreError("it does not give object %s: %s" % (oid, exc)) from exc
+        if actual != oid:
+            remove(fresh if linked else part)
             raise StoreError("its object %s is damaged" % oid)
-        link_or_copy(source, part)
+        if linked:
+            os.replace(fresh, part)
+
+    def _check(self, length: int) -> None:
+        if self._deadline is not None:
+            self._deadline.check("copying from %s" % self.name)
 
 
 class HttpStore:
     """A store behind a web server."""
 
-    def __init__(self, url: str, ca_path: Optional[str] = None) -> None:
+    def __init__(self, url: str, ca_path: Optional[str] = None, deadline: Optional[Deadline] = None) -> None:
         self.name = url
         self._url = url.rstrip("/")
+        self._deadline = deadline
         handlers: list[urllib.request.BaseHandler] = [
             # A mirror stands within the site: the proxy that leads out of it is not for it.
             urllib.request.ProxyHandler({})
@@ -109,15 +135,35 @@ class HttpStore:
         headers = {"Range": wanted} if offset or end is not None else {}
         request = urllib.request.Request("%s/%s" % (self._url, path), headers=headers)  # noqa: S310 - http and https
         try:
-            answer: http.client.HTTPResponse = self._opener.open(request, timeout=_SILENCE_SECONDS)
+            answer: http.client.HTTPResponse = self._opener.open(request, timeout=self._silence())
         except urllib.error.HTTPError as exc:
             exc.close()
             if exc.code >= 500:
-                raise StoreUnreachable("it answers %d for %s" % (exc.code, path)) from exc
+                raise StoreUnreachable(
+                    "it answers %d for %s: a fault of its own, look at its log" % (exc.code, path)
+                ) from exc
             raise StoreError("it answers %d for %s" % (exc.code, path)) from exc
+        except (http.client.RemoteDisconnected, http.client.IncompleteRead) as exc:
+            raise StoreUnreachable("it takes the connection and gives no answer for %s" % path) from exc
         except (OSError, http.client.HTTPException) as exc:
             raise StoreUnreachable("it does not answer: %s" % (getattr(exc, "reason", None) or exc)) from exc
+        if "html" in (answer.headers.get("Content-Type") or "").lower():
+            found = answer.geturl()
+            answer.close()
+            raise StoreError(
+                "it answers with a web page instead of %s%s: a captive portal, a proxy's or a login page, or no mirror "
+                "of ours" % (path, "" if found == request.full_url else " (from %s)" % found)
+            )
         return answer
+
+    def _silence(self) -> float:
+        """For how many seconds the server may send nothing."""
+        self._check()
+        return _SILENCE_SECONDS if self._deadline is None else min(_SILENCE_SECONDS, max(1.0, self._deadline.left()))
+
+    def _check(self) -> None:
+        if self._deadline is not None:
+            self._deadline.check("downloading from %s" % self.name)
 
     def manifest(self, key: str) -> str:
         """Return a manifest's text."""
@@ -147,7 +193,7 @@ class HttpStore:
             raise StoreUnreachable("the connection broke: %s" % exc) from exc
         return found if torrent.is_whole(found, size) else None
 
-    def bring(self, oid: str, size: int, part: str, count: Callable[[int], None] = lambda length: None) -> None:
+    def bring(self, oid: str, size: int, part: str) -> None:
         """Complete ``part`` from the bytes it has; verified while it streams."""
         digest = hashlib.sha256()
         with open(part, "ab+") as handle:
@@ -164,7 +210,7 @@ class HttpStore:
                         # A server without ranges sends everything: so be it.
                         handle.truncate(0)
                         digest, have = hashlib.sha256(), 0
-                    self._receive(answer, handle.write, digest.update, count, size - have)
+                    self._receive(answer, handle.write, digest.update, size - have)
         if digest.hexdigest() != oid or os.path.getsize(part) != size:
             os.unlink(part)
             raise StoreError("its object %s has another content" % oid)
@@ -177,14 +223,13 @@ class HttpStore:
                     if not _continues(answer, begin):
                         raise StoreError("it does not answer range requests")
                     handle.seek(begin)
-                    self._receive(answer, handle.write, lambda chunk: None, lambda length: None, end - begin)
+                    self._receive(answer, handle.write, lambda chunk: None, end - begin)
 
     def _receive(
         self,
         answer: http.client.HTTPResponse,
         write: Callable[[bytes], int],
         update: Callable[[bytes], None],
-        count: Callable[[int], None],
         left: int,
     ) -> None:
         while left > 0:
@@ -197,7 +242,7 @@ class HttpStore:
                 raise StoreUnreachable("the connection ended %d bytes too early" % left)
             write(chunk)
             update(chunk)
-            count(len(chunk))
+            self._check()
             left -= len(chunk)
 
 
@@ -206,13 +251,15 @@ def _continues(answer: http.client.HTTPResponse, offset: int) -> bool:
     return answer.status == 206 and found is not None and int(found.group(1)) == offset
 
 
-def open_store(source: str, ca_path: Optional[str] = None) -> FolderStore | HttpStore:
+def open_store(
+    source: str, ca_path: Optional[str] = None, deadline: Optional[Deadline] = None
+) -> FolderStore | HttpStore:
     """Return the store behind a URL or in a folder."""
     if source.startswith(("http://", "https://")):
-        return HttpStore(source, ca_path)
+        return HttpStore(source, ca_path, deadline)
     if source.startswith("/"):
-        return FolderStore(source)
-    raise lfs.ArtifactError("the source is %r; needed is a URL with http or https, or an absolute path" % source)
+        return FolderStore(source, deadline)
+    raise ArtifactError("the source is %r; needed is a URL with http or https, or an absolute path" % source)
 
 
 # --- filling one ----------------------------------------------------------------------------------------------------
@@ -250,15 +297,14 @@ def publish(
         target = os.path.join(store, object_path(oid))
         _make_readable(store, os.path.dirname(target))
         same = os.path.exists(target) and os.path.samefile(target, name)
-        # On another file system it is a copy, made and hashed before.
+        # On another file system it is a copy, which got its name when it was verified.
         copied = (
             os.path.exists(target)
             and os.path.getsize(target) == size
             and os.stat(target).st_dev != os.stat(name).st_dev
         )
         if not same and not copied:
-            link_or_copy(name, target)
-            os.chmod(target, 0o644)
+            _publish_object(name, target, oid)
         if share and not is_shared(store, oid, size):
             _share(store, oid, size, count)
     target = os.path.join(store, manifest_path(key))
@@ -284,18 +330,83 @@ def _share(store: str, oid: str, size: int, count: Callable[[int], None]) -> Non
     write_atomically(target, pieces, 0o644)
 
 
-def link_or_copy(source: str, target: str) -> None:
-    """Give a file a second name; where the file system cannot, copy it."""
+def _publish_object(name: str, target: str, oid: str) -> None:
+    """Put a file into a store: under a second name, or as a copy that is verified before it gets its name."""
     fresh = target + ".new"
-    remove(fresh)
+    if not link(name, fresh):
+        try:
+            actual = copy_and_hash(name, fresh)
+        except _ReadError as exc:
+            raise ArtifactError(
+                "%s cannot be read: %s. Fix: look for errors of the disk, run again" % (name, exc)
+            ) from exc
+        if actual != oid:
+            remove(fresh)
+            raise ArtifactError(
+                "the copy of %s in the store has another content: found sha256 %s, needed %s. Fix: run again with "
+                "rehash; when it stays, look for errors of disk and memory" % (name, actual, oid)
+            )
+    os.chmod(fresh, 0o644)
+    os.replace(fresh, target)
+    remove(fresh)  # rename does nothing when both are names of one file already
+
+
+def link(source: str, target: str) -> bool:
+    """Give a file a second name, in place of what has it; False where the file system cannot."""
+    remove(target)
     try:
-        os.link(source, fresh)
+        os.link(source, target)
     except OSError as exc:
         if exc.errno not in NO_LINK:
             raise
-        shutil.copyfile(source, fresh)
-    os.replace(fresh, target)
-    remove(fresh)  # rename does nothing when both are names of one file already
+        return False
+    return True
+
+
+class _ReadError(Exception):
+    """The source of a copy cannot be read."""
+
+
+def copy_and_hash(source: str, target: Optional[str], check: Callable[[int], None] = lambda length: None) -> str:
+    """Return the SHA-256 of what was read: ``source``, or what ``target`` has and the rest of ``source`` behind it.
+
+    ``target`` is completed and flushed to disk then; None only reads. ``check`` is called for every chunk. An error of
+    the target is an OSError, one of the source a :class:`_ReadError`.
+    """
+    digest = hashlib.sha256()
+    try:
+        reader = open(source, "rb")  # noqa: SIM115 - closed below
+    except OSError as exc:
+        raise _ReadError(exc.strerror or str(exc)) from exc
+    with reader:
+        if target is None:
+            for chunk in _chunks(reader):
+                digest.update(chunk)
+                check(len(chunk))
+            return digest.hexdigest()
+        with open(target, "ab+") as writer:
+            writer.seek(0)
+            for chunk in iter(lambda: writer.read(_CHUNK), b""):
+                digest.update(chunk)
+            reader.seek(writer.tell())
+            for chunk in _chunks(reader):
+                writer.write(chunk)
+                digest.update(chunk)
+                check(len(chunk))
+            writer.flush()
+            os.fsync(writer.fileno())
+    return digest.hexdigest()
+
+
+def _chunks(reader: BinaryIO) -> Iterator[bytes]:
+    while True:
+        try:
+            chunk = reader.read(_CHUNK)
+        except OSError as exc:
+            raise _ReadError(exc.strerror or str(exc)) from exc
+        if not chunk:
+            return
+        yield chunk
 
 
 def _make_readable(store: str, folder: str) -> None:

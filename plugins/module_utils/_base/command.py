@@ -45,7 +45,7 @@ def run(
     argv: Sequence[str],
     *,
     timeout: float,
-    env: Optional[Mapping[str, str]] = None,
+    env: Optional[Mapping[str, Optional[str]]] = None,
     cwd: Optional[str] = None,
     stdin: Optional[str] = None,
     pass_fds: Sequence[int] = (),
@@ -54,11 +54,12 @@ def run(
 
     The command runs in its own session, so that at the deadline it is killed with everything it started.
     Output is decoded as UTF-8 with replacement: a device's garbage must not crash a reader.
-    ``env`` is added to the present environment; ``LC_ALL=C`` always holds.
+    ``env`` is added to the present environment, and what is None in it is taken out; ``LC_ALL=C`` always holds.
     ``pass_fds`` stay open in the command: a lock's descriptor given here is held for as long as the command lives,
     even when this process is killed.
     """
-    environment = dict(os.environ, **(env or {}), LC_ALL="C", LANGUAGE="C")
+    changed = dict(os.environ, **(env or {}), LC_ALL="C", LANGUAGE="C")
+    environment = {name: value for name, value in changed.items() if value is not None}
     command = tuple(str(a) for a in argv)
     try:
         # AnsibleModule.run_command has no deadline, and a hung device must not hang the run.

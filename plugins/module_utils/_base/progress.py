@@ -1,7 +1,7 @@
 # Copyright (c) 2026, ascend.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How far long work is: written to a file by who does it, read by who waits for it."""
+"""How far long work is: written to a file by the module, read by its action."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Callable, Iterator, Optional
+from typing import Any, Callable, Iterator, Optional
 
 from .files import write_atomically
 
@@ -33,10 +33,7 @@ class Snapshot:
 
 
 class Progress:
-    """Writes a snapshot to a file every second, or nothing nowhere.
-
-    It is written also while there is nothing new: a file that stops changing means that whoever did the work is gone.
-    """
+    """Writes a snapshot to a file every second from its creation on; without a path it writes nothing."""
 
     def __init__(self, path: Optional[str] = None, every: float = 1.0) -> None:
         self._path = path
@@ -74,8 +71,18 @@ class Progress:
         try:
             text = json.dumps(asdict(Snapshot(stage, measure(), total, time.time())))
             write_atomically(str(self._path), text, durable=False)
-        except OSError:
-            pass  # work never fails because nobody can be told of it
+        except Exception:  # noqa: S110
+            pass  # what is measured may change meanwhile; the work does not fail, and the next second is written again
+
+
+def write_report(path: Optional[str], report: Any) -> None:
+    """Write what a module has to say while it works, as JSON, for its action; nothing without a path."""
+    if path is None:
+        return
+    try:
+        write_atomically(path, json.dumps(report), durable=False)
+    except OSError:
+        pass  # the work does not fail because nobody can be told of it
 
 
 def parse(text: str) -> Optional[Snapshot]:

@@ -1,13 +1,17 @@
 # Copyright (c) 2026, ascend.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Read what the docker command line knows. One client owns the program's name, its deadline and its errors."""
+"""The docker command line of a host. One client owns the program's name, its deadlines and its errors.
+
+A command that fails, or does not end within its deadline, raises DockerError: what docker did not say is unknown, and
+never an empty answer.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from typing import Any, Callable, Iterable, Mapping, Optional
+from typing import Any, Callable, Mapping, Optional, Sequence
 
 from .._base import command
 
@@ -31,75 +35,146 @@ _INSPECT_AT_ONCE = 100
 
 
 class DockerError(Exception):
-    """Docker could not answer; the message says which command, how it ended and what docker said."""
+    """Docker did not do or say what it was asked; the message names the command, how it ended and what docker said.
 
-    def __init__(self, message: str, *, installed: bool = True, timed_out: bool = False) -> None:
+    ``installed`` is false where there is no docker program, ``timed_out`` true where the deadline passed.
+    ``completed`` is the command, where one was run.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        installed: bool = True,
+        timed_out: bool = False,
+        completed: Optional[command.Completed] = None,
+    ) -> None:
         super().__init__(message)
         self.installed = installed
         self.timed_out = timed_out
+        self.completed = completed
 
 
 class Docker:
-    """The docker command line of this host, read-only."""
+    """The docker command line of this host. ``timeout`` is the deadline of a query, in seconds."""
 
     def __init__(self, timeout: float = 20.0, binary: str = "docker", run: RunCommand = command.run) -> None:
         self.timeout = timeout
         self.binary = binary
-        self._run = run
+        self._command = run
+
+    # - queries -
 
     def info(self) -> dict[str, Any]:
         """``docker info`` in our words; raises DockerError when the daemon does not answer."""
-        return parse_info(self._output(["info", "--format", "{{json .}}"]))
+        return parse_info(self._output("info", "--format", "{{json .}}"))
 
     def containers(self, all_states: bool = True) -> list[dict[str, Any]]:
         """Every container (only the live ones when ``all_states`` is false), inspected."""
-        argv = ["ps", "--quiet", "--no-trunc"] + (["--all"] if all_states else [])
-        ids = self._output(argv).split()
-        found: list[dict[str, Any]] = []
-        for start in range(0, len(ids), _INSPECT_AT_ONCE):
-            found.extend(parse_containers(self._inspect("container", ids[start : start + _INSPECT_AT_ONCE])))
-        return found
+        ids = self._output("ps", "--quiet", "--no-trunc", *(["--all"] if all_states else [])).split()
+        return [_container(raw) for raw in self._inspect("container", ids)]
 
     def container(self, name: str) -> Optional[dict[str, Any]]:
         """One container by name or id; None when there is none."""
-        found = parse_containers(self._inspect("container", [name]))
-        return found[0] if found else None
+        found = self._inspect("container", [name])
+        return _container(found[0]) if found else None
 
     def images(self) -> list[dict[str, Any]]:
         """Every image with its tags; an image without a tag has none."""
-        return parse_images(self._output(["image", "ls", "--no-trunc", "--format", "{{json .}}"]))
+        return parse_images(self._output("image", "ls", "--no-trunc", "--format", "{{json .}}"))
+
+    def inspect_images(self, references: Optional[Sequence[str]] = None) -> list[dict[str, Any]]:
+        """These images by tag or id, or every image, in our words; those that docker does not have are left out."""
+        if references is None:
+            references = sorted(set(self._output("image", "ls", "--quiet", "--no-trunc").split()))
+        return [_image(raw) for raw in self._inspect("image", references)]
 
     def inspect_image(self, ref: str) -> Optional[dict[str, Any]]:
         """One image by tag or id; None when docker does not have it."""
-        found = parse_image_inspect(self._inspect("image", [ref]))
+        found = self.inspect_images([ref])
         return found[0] if found else None
 
-    def _inspect(self, kind: str, refs: Iterable[str]) -> str:
-        argv = [self.binary, kind, "inspect", *refs]
-        done = self._run(argv, timeout=self.timeout)
-        # Something that vanished between the listing and the inspection is left out, not an error:
-        # docker still prints the others before it ends with status 1.
+    # - changes -
+
+    def load(self, path: str, *, timeout: float) -> str:
+        """Load an archive of images; returns what docker said of it."""
+        return self._output("load", "--quiet", "--input", path, timeout=timeout)
+
+    def tag(self, image_id: str, tag: str) -> None:
+        """Give an image a tag."""
+        self._output("image", "tag", image_id, tag)
+
+    def run(self, name: str, options: Sequence[str], image: str, words: Sequence[str] = (), *, timeout: float) -> str:
+        """Run ``words`` in a container called ``name`` until it ends, and remove it; returns its standard output.
+
+        Nothing is pulled. At the deadline the container goes too: ending docker's client does not end it.
+        """
+        argv = ["run", "--rm", "--name", name, "--pull", "never", *options, image, *words]
+        try:
+            return self._output(*argv, timeout=timeout)
+        except DockerError as exc:
+            if exc.timed_out:
+                self.remove_container(name)
+            raise
+
+    def stop(self, name: str, *, seconds: int = 10) -> None:
+        """Stop a container; it is killed after ``seconds``. One that is not there is stopped."""
+        self._change("stop", "--time", str(seconds), name, timeout=seconds + self.timeout)
+
+    def remove_container(self, name: str) -> None:
+        """Remove a container, also a running one. One that is not there is removed."""
+        self._change("rm", "--force", name, timeout=max(self.timeout, 120))
+
+    def remove_image(self, ref: str, *, force: bool = False) -> None:
+        """Remove an image by id or tag. One that is not there is removed.
+
+        Docker refuses an image that a running container uses; ``force`` removes all tags of an id at once.
+        """
+        self._change("image", "rm", *(["--force"] if force else []), ref, timeout=max(self.timeout, 120))
+
+    # - running it -
+
+    def _inspect(self, kind: str, references: Sequence[str]) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        for start in range(0, len(references), _INSPECT_AT_ONCE):
+            chosen = list(references[start : start + _INSPECT_AT_ONCE])
+            done = self._command([self.binary, kind, "inspect", *chosen], timeout=self.timeout)
+            # Something that vanished between the listing and the inspection is left out, not an error:
+            # docker still prints the others before it ends with status 1.
+            vanished = done.exit_status == 1 and bool(_NO_SUCH.search(done.stderr))
+            if not done.ok and not vanished:
+                raise _error(done)
+            objects = _objects(done.stdout)
+            if len(objects) < len(chosen) and not vanished:
+                raise DockerError(
+                    "`%s` described %d of %d" % (" ".join(done.argv), len(objects), len(chosen)), completed=done
+                )
+            found.extend(objects)
+        return found
+
+    def _change(self, *words: str, timeout: float) -> None:
+        done = self._command([self.binary, *words], timeout=timeout)
         if not done.ok and not (done.exit_status == 1 and _NO_SUCH.search(done.stderr)):
             raise _error(done)
-        return str(done.stdout or "[]")
 
-    def _output(self, argv: list[str]) -> str:
-        done = self._run([self.binary, *argv], timeout=self.timeout)
+    def _output(self, *words: str, timeout: Optional[float] = None) -> str:
+        done = self._command([self.binary, *words], timeout=timeout or self.timeout)
         if not done.ok:
             raise _error(done)
         return str(done.stdout)
 
 
 def _error(done: command.Completed) -> DockerError:
-    installed = done.exit_status != 127
-    if not installed:
-        return DockerError("the program `%s` is not installed" % done.argv[0], installed=False)
-    if done.exit_status and done.stdout.lstrip().startswith("{"):
+    # `docker run` also ends with 127 when the container lacks the program; only a missing client says nothing else.
+    if done.exit_status == 127 and not done.stdout and "rror response from daemon" not in done.stderr:
+        return DockerError("the program `%s` is not installed" % done.argv[0], installed=False, completed=done)
+    if done.exit_status and done.stdout.lstrip().startswith("{") and "info" in done.argv:
         # `docker info` prints its object even when the daemon is down, with the reason inside.
         errors = _object(done.stdout).get("ServerErrors") or []
         if errors:
-            return DockerError("`%s` ended with status %s: %s" % (" ".join(done.argv), done.exit_status, errors[0]))
-    return DockerError(done.describe(), timed_out=done.timed_out)
+            text = "`%s` ended with status %s: %s" % (" ".join(done.argv), done.exit_status, errors[0])
+            return DockerError(text, completed=done)
+    return DockerError(done.describe(), timed_out=done.timed_out, completed=done)
 
 
 def _object(text: str) -> dict[str, Any]:
@@ -117,7 +192,10 @@ def _objects(text: str) -> list[dict[str, Any]]:
         value = json.loads(text or "[]")
     except ValueError as exc:
         raise DockerError("docker's answer is not JSON: %s" % exc) from exc
-    return [v for v in value or [] if isinstance(v, dict)] if isinstance(value, list) else []
+    value = [] if value is None else value
+    if not isinstance(value, list) or not all(isinstance(v, dict) for v in value):
+        raise DockerError("docker's answer is not a list of objects")
+    return value
 
 
 def parse_info(text: str) -> dict[str, Any]:
@@ -256,23 +334,22 @@ def parse_images(text: str) -> list[dict[str, Any]]:
 
 def parse_image_inspect(text: str) -> list[dict[str, Any]]:
     """``docker image inspect …`` in our words."""
-    found = []
-    for raw in _objects(text):
-        config = raw.get("Config") or {}
-        found.append(
-            {
-                "id": str(raw.get("Id") or ""),
-                "tags": sorted(str(t) for t in raw.get("RepoTags") or []),
-                "architecture": raw.get("Architecture") or None,
-                "variant": raw.get("Variant") or None,
-                "os": raw.get("Os") or None,
-                "size_bytes": raw.get("Size"),
-                "created": raw.get("Created") or None,
-                "labels": {str(k): str(v) for k, v in (config.get("Labels") or {}).items()},
-                "entrypoint": list(config.get("Entrypoint") or []),
-                "command": list(config.get("Cmd") or []),
-                "working_directory": config.get("WorkingDir") or None,
-                "environment": [str(e) for e in config.get("Env") or []],
-            }
-        )
-    return found
+    return [_image(raw) for raw in _objects(text)]
+
+
+def _image(raw: dict[str, Any]) -> dict[str, Any]:
+    config = raw.get("Config") or {}
+    return {
+        "id": str(raw.get("Id") or ""),
+        "tags": sorted(str(t) for t in raw.get("RepoTags") or []),
+        "architecture": raw.get("Architecture") or None,
+        "variant": raw.get("Variant") or None,
+        "os": raw.get("Os") or None,
+        "size_bytes": raw.get("Size"),
+        "created": raw.get("Created") or None,
+        "labels": {str(k): str(v) for k, v in (config.get("Labels") or {}).items()},
+        "entrypoint": list(config.get("Entrypoint") or []),
+        "command": list(config.get("Cmd") or []),
+        "working_directory": config.get("WorkingDir") or None,
+        "environment": [str(e) for e in config.get("Env") or []],
+    }

@@ -125,12 +125,22 @@ class Wanted:
 
 def ensure(wanted: Wanted, store: ImageStore, *, check: bool) -> Outcome:
     """Have the archive's image in docker under its tag; with ``check`` only say what would be done."""
+    progress = _progress.Progress(None if check else wanted.progress)
+    try:
+        return _ensure(wanted, store, progress, check=check)
+    finally:
+        progress.close()
+
+
+def _ensure(wanted: Wanted, store: ImageStore, progress: _progress.Progress, *, check: bool) -> Outcome:
     outcome = Outcome()
     if check and not os.path.exists(wanted.path):
         outcome.known, outcome.loaded, outcome.tag = False, True, wanted.tag or ""
         outcome.message = "%s is not there yet, so what it holds cannot be told" % wanted.path
         return outcome
-    images, outcome.unread = _read(wanted, check=check)
+    # A compressed archive is decompressed to be read, which takes minutes.
+    with progress.watching("read", lambda: read_so_far(wanted.path), _size(wanted.path)):
+        images, outcome.unread = _read(wanted, check=check)
     image = archive.choose(images, wanted.tag or "", wanted.path, wanted.machine)
     _check_identity(wanted, image)
     outcome.config_digest = image.config_digest
@@ -151,12 +161,8 @@ def ensure(wanted: Wanted, store: ImageStore, *, check: bool) -> Outcome:
         if check:
             outcome.message = "%s would be loaded as %s" % (image.config_digest, outcome.tag)
             return outcome
-        progress = _progress.Progress(wanted.progress)
-        try:
-            with progress.watching("load", lambda: read_so_far(wanted.path), os.path.getsize(wanted.path)):
-                said = store.load(wanted.path, wanted.timeout)
-        finally:
-            progress.close()
+        with progress.watching("load", lambda: read_so_far(wanted.path), _size(wanted.path)):
+            said = store.load(wanted.path, wanted.timeout)
         found = _find(store.images(), image)
         if found is None:
             raise ImageError(
@@ -175,6 +181,13 @@ def ensure(wanted: Wanted, store: ImageStore, *, check: bool) -> Outcome:
     outcome.tags = sorted({str(t) for t in found.get("RepoTags") or []} | {outcome.tag})
     outcome.message = "%s is %s" % (outcome.tag, outcome.image_id)
     return outcome
+
+
+def _size(path: str) -> Optional[int]:
+    try:
+        return os.path.getsize(path)
+    except OSError:
+        return None  # reading it says why
 
 
 def _find(present: Sequence[dict[str, Any]], image: ArchivedImage) -> Optional[dict[str, Any]]:

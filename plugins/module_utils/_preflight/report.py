@@ -10,7 +10,9 @@ import textwrap
 from typing import Any, Mapping, Optional, Sequence
 from xml.etree import ElementTree
 
-from . import findings as _findings
+from .catalogue import CATALOGUE, catalogue
+from .check import AREAS
+from .words import printable
 
 _WIDTH = 118
 # From so many hosts on, hosts whose row of the table would read the same share one.
@@ -41,7 +43,7 @@ def build(
             "warnings": 0,
             "ignored": 0,
             "worst": "ok",
-            "areas": {area: {"errors": 0, "warnings": 0, "ignored": 0} for area in _findings.AREAS.values()},
+            "areas": {area: {"errors": 0, "warnings": 0, "ignored": 0} for area in AREAS.values()},
             "text": "",
             "summary": "",
         }
@@ -49,7 +51,7 @@ def build(
         if found is None:
             entry["reason"] = (reasons or {}).get(host) or "unreachable, or failed before the checks (see above)"
             entry["worst"] = NOT_CHECKED
-            entry["summary"] = "%s was not checked: %s" % (host, entry["reason"])
+            entry["summary"] = printable("%s was not checked: %s" % (host, entry["reason"]))
             report["not_checked"].append(host)
             continue
         for finding in found:
@@ -63,7 +65,7 @@ def build(
         entry["worst"] = "error" if entry["errors"] else "warning" if entry["warnings"] else "ok"
         entry["text"] = host_text(host, found)
         entry["summary"] = host_summary(host, found)
-    order = list(_findings.CATALOGUE)
+    order = list(CATALOGUE)
     report["findings"] = sorted(
         groups.values(), key=lambda g: (g["ignored"], g["severity"] != "error", _position(order, g["id"]), g["message"])
     )
@@ -86,7 +88,7 @@ def host_text(host: str, findings: Sequence[Mapping[str, Any]]) -> str:
     lines = ["%s is not ready, %s:" % (host, _count(len(errors), "error"))]
     for finding in errors:
         lines.append("%s %s. Fix: %s." % (finding["id"], finding["message"], finding["fix"].rstrip(".")))
-    return "\n".join(lines)
+    return printable("\n".join(lines))
 
 
 def host_summary(host: str, findings: Sequence[Mapping[str, Any]]) -> str:
@@ -95,10 +97,9 @@ def host_summary(host: str, findings: Sequence[Mapping[str, Any]]) -> str:
         wrong = [f for f in findings if f["severity"] == severity and not f["ignored"]]
         if wrong:
             named = dict.fromkeys("%s %s" % (f["id"], f["title"]) for f in wrong)
-            return "%s has %s: %s. Details and fixes stand in the report below." % (
-                host,
-                _count(len(wrong), severity),
-                "; ".join(named),
+            counted = _count(len(wrong), severity)
+            return printable(
+                "%s has %s: %s. Details and fixes stand in the report below." % (host, counted, "; ".join(named))
             )
     return ""
 
@@ -187,7 +188,7 @@ def lines(report: Mapping[str, Any], heading: str = "") -> list[tuple[str, str]]
         for reason, names in reasons.items():
             out += [(line, "plain") for line in _wrap("%s: %s" % (_where(names, list(hosts)), reason), "  ")]
     out.append(("", "plain"))
-    return out
+    return [(printable(line), tone) for line, tone in out]
 
 
 def _tone(group: Mapping[str, Any]) -> str:
@@ -215,7 +216,7 @@ def _group(group: Mapping[str, Any], everyone: Sequence[str]) -> list[tuple[bool
 
 
 def _table(hosts: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
-    areas = list(_findings.AREAS.values())
+    areas = list(AREAS.values())
     groups: dict[tuple[Any, ...], list[str]] = {}
     for name, host in hosts.items():
         if host["checked"]:
@@ -256,10 +257,10 @@ def junit(report: Mapping[str, Any]) -> str:
             findings.setdefault(host, []).append(group)
     root = ElementTree.Element("testsuites", name="preflight")
     for host, entry in report["hosts"].items():
-        suite = ElementTree.SubElement(root, "testsuite", name=host)
+        suite = ElementTree.SubElement(root, "testsuite", name=printable(host))
         if not entry["checked"]:
-            case = ElementTree.SubElement(suite, "testcase", classname=host, name="reached")
-            ElementTree.SubElement(case, "error", message=_xml(entry["reason"]))
+            case = ElementTree.SubElement(suite, "testcase", classname=printable(host), name="reached")
+            ElementTree.SubElement(case, "error", message=printable(entry["reason"]))
             suite.set("tests", "1")
             suite.set("errors", "1")
             continue
@@ -267,24 +268,21 @@ def junit(report: Mapping[str, Any]) -> str:
         for finding in findings.get(host) or []:
             found.setdefault(finding["id"], []).append(finding)
         failures = 0
-        for check in _findings.catalogue():
+        for check in catalogue():
             name = "%s %s" % (check["id"], check["title"])
-            case = ElementTree.SubElement(suite, "testcase", classname="%s.%s" % (host, check["area"]), name=name)
+            case = ElementTree.SubElement(
+                suite, "testcase", classname=printable("%s.%s" % (host, check["area"])), name=name
+            )
             mine = found.get(check["id"], [])
             if any(f["severity"] == "error" and not f["ignored"] for f in mine):
                 failures += 1
                 text = "\n".join("%s\nfix: %s" % (f["message"], f["fix"]) for f in mine)
-                ElementTree.SubElement(case, "failure", message=_xml(mine[0]["message"])).text = _xml(text)
+                ElementTree.SubElement(case, "failure", message=printable(mine[0]["message"])).text = printable(text)
             elif any(f["ignored"] for f in mine):
-                ElementTree.SubElement(case, "skipped", message=_xml("ignored: " + mine[0]["message"]))
+                ElementTree.SubElement(case, "skipped", message=printable("ignored: " + mine[0]["message"]))
             elif mine:
                 words = "\n".join("warning: " + f["message"] for f in mine)
-                ElementTree.SubElement(case, "system-out").text = _xml(words)
-        suite.set("tests", str(len(_findings.CATALOGUE)))
+                ElementTree.SubElement(case, "system-out").text = printable(words)
+        suite.set("tests", str(len(CATALOGUE)))
         suite.set("failures", str(failures))
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
-
-
-def _xml(text: Any) -> str:
-    # A device's garbage may hold control characters, which XML does not know.
-    return "".join(c for c in str(text) if c in "\n\t" or ord(c) >= 32)

@@ -1,38 +1,28 @@
 # Copyright (c) 2026, ascend.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What can be known wrong about a fleet before any host is touched: inventory, release, variables."""
+"""What can be known wrong about a fleet before any host is touched: groups, addresses, names and values."""
 
 from __future__ import annotations
 
-import difflib
-from dataclasses import dataclass
-from typing import Any, Mapping, Optional, Sequence
-from urllib.parse import urlsplit
+from dataclasses import dataclass, field
+from typing import Any, Collection, Mapping, Optional, Sequence
 
-from .._base.progress import MODES
+from .._npu.hardware import GENERATIONS
+from .names import closest, misspelt
+from .problems import Problem, quote
+from .variables import RULES, check_values
 
-#: Fleet-wide variables and what each may be.
-FLEET_VARIABLES = {
-    "artifact_origin": "the base URL of a mirror",
-    "artifact_swarm_from": "from how many NPU hosts on they share, 0 for never",
-    "fleet_bundle": "the folder of a bundle on the controller",
-    "fleet_lock_path": "the absolute path of a folder on the controller for the locks of releases",
-    "fleet_profile": "least_privilege or guide",
-    "fleet_progress": "auto, always or never",
-    "fleet_release": "the name of a release",
-    "fleet_relock": "true to renew the locks of releases",
-    "npu_generation": "a2 or a3",
-}
+#: The groups that playbooks name.
+GROUPS = ("npu_hosts", *("atlas_" + generation for generation in GENERATIONS), "artifact_mirrors")
+ROLES = ("artifact_mirror", "model_artifacts", "npu_preflight", "vllm_image", "vllm_serve", "vllm_smoke")
+#: Names that begin so are ours: a variable that no rule knows is a mistake there, however far it is from others.
+PREFIXES = ("fleet_", *(role + "_" for role in ROLES))
+#: What roles leave in a host's variables: no mistake of the inventory when a second playbook validates it again.
+RESULTS = frozenset(role + ending for role in ROLES for ending in ("_result", "_node", "_findings"))
 
 #: Variables that were renamed or removed, and what to do instead. Removal notes stay here for ever.
 REMOVED_VARIABLES: dict[str, str] = {}
-
-#: What roles leave behind in a host's variables: no mistake of the inventory when a second playbook validates it again.
-RESULTS = ("_result", "_node", "_findings")
-
-#: Variables that are one of a few words.
-CHOICES = {"fleet_profile": ("least_privilege", "guide"), "fleet_progress": MODES}
 
 
 @dataclass(frozen=True)
@@ -50,39 +40,47 @@ class Mistake:
         return "%s: found %s; needed %s. Fix: %s" % (where, self.found, self.needed, self.fix)
 
 
-def _is_template(value: Any) -> bool:
-    return isinstance(value, str) and ("{{" in value or "{%" in value)
+@dataclass(frozen=True)
+class Host:
+    """A host of the inventory, as far as it is known without a connection."""
+
+    name: str
+    #: Variables of ours that are set, evaluated; those that only the host itself can tell are left out.
+    values: Mapping[str, Any] = field(default_factory=dict)
+    #: The names of all of its variables, except those that Ansible itself defines.
+    names: Collection[str] = ()
+    #: The names that templates of its variables use: the operator's own, however close to ours.
+    used: Collection[str] = ()
+    #: Templates that fail.
+    problems: Sequence[Problem] = ()
+    #: What identifies the machine: connection, address and port. None where that is not known.
+    address: Optional[tuple[str, str, str]] = None
+    #: Where variables are set: file and line.
+    places: Mapping[str, str] = field(default_factory=dict)
 
 
-def _group(mistakes: Sequence[tuple[str, str, str, str]]) -> list[Mistake]:
-    """Merge mistakes that differ only by host, keeping the order of their first appearance."""
-    merged: dict[tuple[str, str, str], list[str]] = {}
-    for host, found, needed, fix in mistakes:
-        merged.setdefault((found, needed, fix), []).append(host)
-    return [Mistake(tuple(hosts), *key) for key, hosts in merged.items()]
+#: Found, needed, fix.
+Finding = tuple[str, str, str]
 
 
-def _closest(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return " Did you mean `%s`?" % near[0] if near else ""
+def group_by_host(findings: Sequence[tuple[str, Finding]]) -> list[Mistake]:
+    """Merge findings that differ by host only, in the order of their first appearance."""
+    merged: dict[Finding, list[str]] = {}
+    for host, finding in findings:
+        merged.setdefault(finding, []).append(host)
+    return [Mistake(tuple(dict.fromkeys(hosts)), *finding) for finding, hosts in merged.items()]
 
 
-def validate_fleet(
-    groups: Mapping[str, Sequence[str]],
-    variables: Mapping[str, Mapping[str, Any]],
-    *,
-    generations: Sequence[str],
-    role_variables: Mapping[str, Sequence[str]],
-) -> list[Mistake]:
-    """Return every mistake of an inventory; an empty list means that none was found.
+def validate_fleet(groups: Mapping[str, Sequence[str]], hosts: Sequence[Host]) -> list[Mistake]:
+    """Return every mistake of an inventory that needs no release; an empty list means that none was found.
 
-    ``groups`` maps group names to host names, ``variables`` maps the hosts of ``npu_hosts`` to their untemplated
-    variables (templates are left alone: they are the host's business at run time), ``role_variables`` maps role names
-    to the variables that role accepts. Nothing is read from disk or network.
+    ``groups`` maps group names to host names; ``hosts`` are those of ``npu_hosts`` and ``artifact_mirrors``. Nothing is
+    read from disk or network.
     """
-    hosts = list(groups.get("npu_hosts", ()))
-    if not hosts:
-        return [
+    npu_hosts = list(groups.get("npu_hosts", ()))
+    mistakes = _group_mistakes(groups)
+    if not npu_hosts:
+        mistakes.append(
             Mistake(
                 (),
                 "no host in the group npu_hosts (groups: %s)"
@@ -91,74 +89,112 @@ def validate_fleet(
                 "copy inventories/atlas_a2, atlas_a3 or mixed and pass it with -i; "
                 "for the simulated fleet run `make demo`",
             )
-        ]
-    mistakes: list[tuple[str, str, str, str]] = []
+        )
+    mistakes += _address_mistakes(hosts)
+    known = {*RULES, *RESULTS}
+    # What roles keep to themselves begins with an underscore.
+    wrong = misspelt({name for host in hosts for name in host.names if not name.startswith("_")}, known)
+    findings: list[tuple[str, Finding]] = []
     for host in hosts:
-        own = variables.get(host, {})
-        mistakes += [(host, *m) for m in _host_mistakes(host, groups, own, generations, role_variables)]
-    return _group(mistakes)
+        if host.name in npu_hosts:
+            findings += [(host.name, finding) for finding in _generation_mistakes(host, groups)]
+        findings += [(host.name, finding) for finding in _name_mistakes(host, known, wrong)]
+        problems = [*host.problems, *check_values(host.values), *_pair_problems(host, groups)]
+        findings += [(host.name, finding_of(problem, host)) for problem in problems]
+    return mistakes + group_by_host(findings)
 
 
-def _host_mistakes(
-    host: str,
-    groups: Mapping[str, Sequence[str]],
-    own: Mapping[str, Any],
-    generations: Sequence[str],
-    role_variables: Mapping[str, Sequence[str]],
-) -> list[tuple[str, str, str]]:
-    out: list[tuple[str, str, str]] = []
-    both = [g for g in generations if host in groups.get("atlas_" + g, ())]
-    generation = own.get("npu_generation")
-    if len(both) > 1:
-        found = "the host in the groups %s" % " and ".join("atlas_" + g for g in both)
-        out.append((found, "one generation per host", "leave it in the group of its own generation only"))
-    elif generation is None:
-        found = "npu_generation not set" + (" although it is in atlas_%s" % both[0] if both else "")
-        fix = "put the host into atlas_a2 or atlas_a3, whose group_vars set npu_generation (see inventories/mixed)"
-        out.append((found, "npu_generation: %s" % " or ".join(generations), fix))
-    elif not _is_template(generation) and generation not in generations:
-        fix = "set npu_generation in the group_vars of atlas_a2 or atlas_a3"
-        out.append(("npu_generation: %s" % generation, " or ".join(generations), fix))
-    elif both and not _is_template(generation) and generation != both[0]:
-        found = "npu_generation: %s on a host of atlas_%s" % (generation, both[0])
-        out.append((found, "npu_generation: %s" % both[0], "move the host to the group of its generation"))
-    if not own.get("fleet_release"):
-        fix = "set fleet_release in group_vars/all.yml of the inventory"
-        out.append(("fleet_release not set", "the name of a release, such as qwen3_5_27b_v0", fix))
-    for name, choices in CHOICES.items():
-        value = own.get(name)
-        if value is not None and not _is_template(value) and value not in choices:
-            needed = " or ".join((", ".join(choices[:-1]), choices[-1]))
-            out.append(("%s: %s" % (name, value), needed, "set %s to one of them or remove it" % name))
-    origin = own.get("artifact_origin")
-    if origin and not _is_template(origin):
-        parts = urlsplit(str(origin))
-        if parts.scheme not in ("http", "https", "file", "ssh") or parts.username or parts.password:
-            # The value may hold a secret: it is not repeated.
-            needed = "a base URL such as https://mirror.example.com, without user name or password"
-            fix = "correct artifact_origin; tokens go into model_artifacts_token_file"
-            out.append(("an artifact_origin that is no such URL", needed, fix))
-    least = own.get("artifact_swarm_from", 0)
-    if not _is_template(least) and not str(least).isdigit():
-        fix = "set artifact_swarm_from to such a number or remove it"
-        out.append(("artifact_swarm_from: %s" % least, "a number of NPU hosts, or 0 for never", fix))
-    out += _variable_mistakes(own, role_variables)
+def finding_of(problem: Problem, host: Host, fix: str = "") -> Finding:
+    """A problem with a variable, with the place where the variable is set."""
+    name = problem.path.partition(".")[0].partition("[")[0]
+    place = host.places.get(name)
+    found = "%s: %s%s" % (problem.path, problem.found, " (%s)" % place if place else "")
+    return found, problem.needed, fix or "correct %s" % name
+
+
+def _group_mistakes(groups: Mapping[str, Sequence[str]]) -> list[Mistake]:
+    out = []
+    for group in sorted(set(groups) - {"all", "ungrouped", *GROUPS}):
+        right = closest(group, GROUPS)
+        if right and right not in groups:
+            out.append(Mistake((), "the group %s" % group, "the group %s" % right, "rename the group"))
     return out
 
 
-def _variable_mistakes(
-    own: Mapping[str, Any], role_variables: Mapping[str, Sequence[str]]
-) -> list[tuple[str, str, str]]:
-    out: list[tuple[str, str, str]] = []
-    known = sorted(set(FLEET_VARIABLES).union(*role_variables.values()) if role_variables else FLEET_VARIABLES)
-    prefixes = (*(role + "_" for role in role_variables), "fleet_", "artifact_")
-    results = {role + ending for role in role_variables for ending in RESULTS}
-    for name in sorted(own):
+def _address_mistakes(hosts: Sequence[Host]) -> list[Mistake]:
+    named: dict[tuple[str, str, str], list[str]] = {}
+    for host in hosts:
+        if host.address:
+            named.setdefault(host.address, []).append(host.name)
+    return [
+        Mistake(
+            tuple(names),
+            "one machine under %d names (connection %s, address %s, port %s)" % (len(names), *address),
+            "one name for each machine",
+            "correct ansible_host or ansible_port, or remove all names but one",
+        )
+        for address, names in named.items()
+        if len(names) > 1
+    ]
+
+
+def _generation_mistakes(host: Host, groups: Mapping[str, Sequence[str]]) -> list[Finding]:
+    out: list[Finding] = []
+    among = [g for g in GENERATIONS if host.name in groups.get("atlas_" + g, ())]
+    unknown = "npu_generation" in host.names and "npu_generation" not in host.values
+    generation = host.values.get("npu_generation")
+    if len(among) > 1:
+        found = "the host in the groups %s" % " and ".join("atlas_" + g for g in among)
+        out.append((found, "one generation per host", "leave it in the group of its own generation only"))
+    elif generation is None and not unknown:
+        found = "npu_generation not set" + (" although it is in atlas_%s" % among[0] if among else "")
+        fix = "put the host into atlas_a2 or atlas_a3, whose group_vars set npu_generation (see inventories/mixed)"
+        out.append((found, "npu_generation: %s" % " or ".join(GENERATIONS), fix))
+    elif among and generation in GENERATIONS and generation != among[0]:
+        found = "npu_generation: %s on a host of atlas_%s" % (generation, among[0])
+        out.append((found, "npu_generation: %s" % among[0], "move the host to the group of its generation"))
+    if "fleet_release" not in host.names or host.values.get("fleet_release", "") is None:
+        fix = "set fleet_release in group_vars/all.yml of the inventory"
+        out.append(("fleet_release not set", "the name of a release, such as qwen3_5_27b_v0", fix))
+    return out
+
+
+def _name_mistakes(host: Host, known: Collection[str], wrong: Mapping[str, str]) -> list[Finding]:
+    ignored = host.values.get("fleet_ignore_variables")
+    ignored = ignored if isinstance(ignored, (list, tuple)) else ()
+    out: list[Finding] = []
+    for name in sorted(set(host.names) - set(known)):
+        if name in ignored:
+            continue
+        place = " (%s)" % host.places[name] if name in host.places else ""
         if name in REMOVED_VARIABLES:
-            out.append(("the removed variable %s" % name, "its successor", REMOVED_VARIABLES[name]))
-        elif name.startswith(prefixes) and name not in known and name not in results:
-            fix = "correct or remove it.%s" % _closest(name, known)
-            out.append(("the unknown variable %s" % name, "a variable that a role of this collection knows", fix))
+            out.append(("the removed variable %s%s" % (name, place), "its successor", REMOVED_VARIABLES[name]))
+        elif name in wrong and (name.startswith(PREFIXES) or name not in host.used):
+            fix = "rename it to %s, remove it, or keep it with fleet_ignore_variables: [%s]" % (wrong[name], name)
+            found = "the unknown variable %s%s" % (name, place)
+            out.append((found, "a variable of this collection. Did you mean `%s`?" % wrong[name], fix))
+        elif name.startswith(PREFIXES):
+            fix = "correct it, remove it, or keep it with fleet_ignore_variables: [%s]" % name
+            found = "the unknown variable %s%s" % (name, place)
+            out.append((found, "a variable that a role of this collection knows", fix))
+    return out
+
+
+def _pair_problems(host: Host, groups: Mapping[str, Sequence[str]]) -> list[Problem]:
+    """Values that contradict each other."""
+    values = host.values
+    out: list[Problem] = []
+    pair = ("artifact_mirror_certificate", "artifact_mirror_key")
+    undecided = [name for name in pair if name in host.names and name not in values]
+    missing = [name for name in pair if not values.get(name)]
+    if host.name in groups.get("artifact_mirrors", ()) and len(missing) == 1 and not undecided:
+        out.append(Problem(missing[0], "nothing", "%s and %s, or neither" % pair))
+    if values.get("vllm_serve_profile", values.get("fleet_profile")) == "guide":
+        for name in ("model_artifacts_root", "vllm_serve_data_root"):
+            folder = values.get(name)
+            if folder and not str(folder).startswith("/data/"):
+                needed = "a folder under /data, the only one of the host's that the guide mounts for data"
+                out.append(Problem(name, quote(folder), needed))
     return out
 
 

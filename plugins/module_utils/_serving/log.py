@@ -19,6 +19,7 @@ from typing import Iterable, Optional, Sequence
 # start never goes back. The second column is what a person reads.
 _STAGES: tuple[tuple[str, str, str], ...] = (
     ("waiting", "waiting for the container", ""),
+    ("waiting_for_chips", "waiting for its chips", r"^waiting for chips, "),
     ("configuring", "checking its options", r"non-default args:|Resolved architecture:|vLLM API server version"),
     ("starting_engine", "starting the engine", r"Initializing a V1 LLM engine|Waiting for \d+ local, \d+ remote core"),
     ("loading_model", "building the model", r"Starting to load model"),
@@ -101,10 +102,22 @@ SIGNATURES: tuple[Signature, ...] = (
         "run preflight: it names the holder. Stop it; after an upgrade of the driver reboot the host",
     ),
     _signature(
+        "chips_not_ready",
+        r"^found (.*) after \d+ s; needed all chips of this replica",
+        "the driver is not up, or a chip of this replica is not healthy",
+        "look at dmesg and npu-smi info; preflight names the chip. The unit starts by itself when its chips work",
+    ),
+    _signature(
         "driver_mismatch",
         r"\b507033\b|\bE39011\b|TsdOpen failed",
         "the driver does not fit the image's CANN, or only part of the driver's files are mounted",
         "compare driver and CANN (preflight does), and mount driver/lib64, version.info, dcmi and ascend_install.info",
+    ),
+    _signature(
+        "threads_refused",
+        r"can't start new thread|pthread_create failed",
+        "docker is older than 20.10.10: its seccomp filter refuses the way in which this image starts threads",
+        "install docker 20.10.10 or later",
     ),
     _signature(
         "stream_resources",

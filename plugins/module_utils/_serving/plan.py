@@ -13,7 +13,7 @@ from typing import Any, Mapping
 
 from .._npu import slots
 from .._release.serve_options import check_serve_options, check_together, check_variable
-from . import argv, container, unit_file
+from . import argv, container, support, unit_file
 from .settings import PROFILES, ServingError, Settings
 
 
@@ -116,6 +116,9 @@ def _replica(
     directories = [folder, folder + "/cache", folder + "/log"]
     if settings.profile != "guide":
         directories.append(settings.media)
+    wait_argv: list[str] = []
+    if settings.chip_wait_seconds:
+        wait_argv = support.wait_argv(node, entry["device_nodes"], entry["indices"], settings.chip_wait_seconds)
     indices = ",".join(str(i) for i in entry["indices"])
     metadata = {
         "Release": release["release"],
@@ -149,6 +152,9 @@ def _replica(
             docker_argv=docker_argv,
             metadata=metadata,
             stop_seconds=settings.stop_seconds,
+            delay_argv=support.delay_argv(name),
+            wait_argv=wait_argv,
+            wait_seconds=settings.chip_wait_seconds,
         ),
         "environment": environment,
         "secrets": secrets,

@@ -12,6 +12,7 @@ from typing import Any, Callable, Mapping, Optional, Sequence
 from urllib.parse import urlsplit
 
 from .._base import http_client as http
+from .._host.systemd import SystemdError
 from .._release.schema import pictures
 from . import ready
 
@@ -21,12 +22,12 @@ _THOUGHT = re.compile(r"\A.*</think>", re.DOTALL)
 # At least so much of the letters must belong to the language: names and terms of others are normal.
 _SHARE = {"zh": 0.3, "en": 0.7}
 _LANGUAGES = {"zh": "Chinese", "en": "English"}
-#: What systemd says of a unit: its properties.
+#: What systemd says of a unit: its properties. Raises SystemdError when it does not answer.
 UnitState = Callable[[str], Mapping[str, str]]
 
 
 def no_state(_unit: str) -> Mapping[str, str]:
-    """For where nobody asks systemd."""
+    """For a caller that does not ask systemd."""
     return {}
 
 
@@ -100,7 +101,7 @@ def ask_all(
     fetch: Callable[..., http.Answer] = http.fetch,
     unit_state: UnitState = no_state,
 ) -> list[dict[str, Any]]:
-    """Ask one replica one question after the other; nothing more where nobody is there to answer."""
+    """Ask one replica one question after the other; no further question after one that reached no server."""
     answers: list[http.Answer] = []
 
     def noted(url: str, **options: Any) -> http.Answer:
@@ -145,8 +146,7 @@ def ask(
     }
     problems = record["problems"]
     if answer.status is None and not answer.timed_out:
-        unit = replica.get("unit")
-        problems.append(_nobody(answer, replica["url"], unit, unit_state(unit) if unit else {}))
+        problems.append(_not_reached(answer, replica["url"], replica.get("unit"), unit_state))
         return record
     if not answer.ok:
         problems.append(_not_ok(answer, replica, served_model_name, api_key, fetch))
@@ -180,11 +180,15 @@ def _who(url: str) -> str:
     return "see who listens there with `ss -ltnp%s`" % (" 'sport = :%d'" % port if port else "")
 
 
-def _nobody(answer: http.Answer, url: str, unit: Optional[str], state: Mapping[str, str]) -> str:
+def _not_reached(answer: http.Answer, url: str, unit: Optional[str], unit_state: UnitState) -> str:
     """Nothing answers: what systemd knows of the unit says what to do."""
     found = "found %s at %s" % (answer.describe(), url)
     if not unit:
         return "%s; needed a server that answers. Fix: start it" % found
+    try:
+        state = unit_state(unit)
+    except SystemdError as exc:
+        return "%s; needed it serving. The state of %s is not known either: %s" % (found, unit, exc)
     active, sub = state.get("ActiveState", ""), state.get("SubState", "")
     if active == "inactive":
         fix = "systemctl start %s, or run site.yml, which also waits until it serves" % unit

@@ -1,28 +1,34 @@
 # Copyright (c) 2026, ascend.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Wait until replicas serve, or until they have nothing left to do. All at once, with one deadline."""
+"""Wait until replicas serve, or until they have no request left. All at once, with one deadline.
+
+What systemd or the journal does not say is unknown: such a look decides nothing, and when it lasts the wait ends with
+the command that failed.
+"""
 
 from __future__ import annotations
 
 import re
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Callable, Mapping, Optional, Sequence
 
 from .._base import command
 from .._base import http_client as http
-from .._host.systemd import Systemd
+from .._host.systemd import NoSystemd, Systemd, SystemdError
 from . import log as _vllm_log
 
 _SHOWN_LINES = 15
+# So long systemd may be without an answer: a host that loads weights at full speed is slow for a while.
+_UNKNOWN_SECONDS = 120.0
 # What a unit says when it removes a container that is not there: nothing is wrong.
 _NOISE = re.compile(r"^Error(?: response from daemon)?: No such container: ")
 
 
 @dataclass
 class Watch:
-    """What is known of one replica, plain enough to be handed from one short run to the next."""
+    """What is known of one replica."""
 
     unit: str
     url: str
@@ -35,6 +41,7 @@ class Watch:
     cursor: str = ""
     heard: float = 0.0  # the clock when the log last had a new line
     line: str = ""  # that line
+    unread: str = ""  # why the journal could not be read at the last look
     requests: Optional[int] = None  # running and waiting, while waiting for idle
     failure: Optional[str] = None
     kind: str = ""  # equal for replicas that failed in the same way
@@ -49,7 +56,7 @@ class Watch:
 
 
 class Watcher:
-    """Looks at several replicas of this host until they are as wanted."""
+    """Looks at several replicas of this host until they are as wanted. Times are in seconds."""
 
     def __init__(
         self,
@@ -58,7 +65,6 @@ class Watcher:
         timeout: float,
         silence_timeout: float,
         api_key: str = "",
-        began: Optional[float] = None,
         max_restarts: int = 0,
         poll: float = 2.0,
         run: Callable[..., command.Completed] = command.run,
@@ -67,8 +73,8 @@ class Watcher:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.watches = list(watches)
-        # The clock counts from the start of the host, so it means the same to the next run.
-        self.began = clock() if began is None else began
+        self._began = clock()
+        self._answered = self._began
         self._timeout = timeout
         self._silence_timeout = silence_timeout
         self._api_key = api_key
@@ -83,7 +89,7 @@ class Watcher:
     @property
     def elapsed(self) -> float:
         """Seconds since the wait began."""
-        return self._clock() - self.began
+        return self._clock() - self._began
 
     @property
     def failures(self) -> list[str]:
@@ -103,18 +109,22 @@ class Watcher:
         """Whether there is nothing left to wait for."""
         return all(w.ready or w.failure for w in self.watches)
 
-    def state(self) -> dict[str, Any]:
-        """Everything that the next run needs to go on."""
-        return {"began": self.began, "watches": [asdict(w) for w in self.watches]}
+    def wait(self, look: Callable[[], None], *, once: bool = False, report: Callable[[], None] = lambda: None) -> None:
+        """Look again and again until all is well or something failed; only once when that is asked for.
 
-    def wait(self, look: Callable[[], None], for_seconds: Optional[float] = None) -> None:
-        """Look again and again until all is well, something failed, or ``for_seconds`` are over."""
-        until = None if for_seconds is None else self._clock() + for_seconds
+        report: called after every look. Raises SystemdError when systemd does not answer for too long.
+        """
         while True:
-            look()
-            if self.finished or self.failures:
-                return
-            if until is not None and self._clock() >= until:
+            try:
+                look()
+                self._answered = self._clock()
+            except NoSystemd:
+                raise
+            except SystemdError:
+                if once or self._clock() - self._answered >= _UNKNOWN_SECONDS or self.elapsed >= self._timeout:
+                    raise
+            report()
+            if once or self.finished or self.failures:
                 return
             self._sleep(self._poll)
 
@@ -126,7 +136,7 @@ class Watcher:
         shown = self._systemd.show([w.unit for w in waiting])
         for watch in waiting:
             watch.seconds = round(self.elapsed, 1)
-            unit = shown.get(watch.unit, {})
+            unit = shown[watch.unit]
             alive = unit.get("ActiveState") == "active"
             if alive and self._serves(watch):
                 continue
@@ -153,7 +163,7 @@ class Watcher:
         return True
 
     def _listen(self, watch: Watch, unit: Mapping[str, str]) -> None:
-        """Take in the new lines of the journal."""
+        """Read the new lines of the journal."""
         invocation = unit.get("InvocationID", "")
         if invocation != watch.invocation:
             watch.invocation, watch.cursor = invocation, ""
@@ -166,6 +176,7 @@ class Watcher:
         if watch.cursor:
             argv.append("--after-cursor=" + watch.cursor)
         done = self._run([*argv, "_SYSTEMD_INVOCATION_ID=" + invocation], timeout=30)
+        watch.unread = "" if done.ok else done.describe()
         lines = [line for line in _vllm_log.split_lines(done.stdout) if not _NOISE.match(line)]
         if lines and lines[-1].startswith("-- cursor: "):
             watch.cursor = lines.pop()[len("-- cursor: ") :]
@@ -182,7 +193,7 @@ class Watcher:
         if watch.failure:
             return watch.failure
         active, sub = unit.get("ActiveState", "unknown"), unit.get("SubState", "")
-        if unit.get("LoadState") == "not-found" or not unit:
+        if unit.get("LoadState") == "not-found":
             return self._words(
                 watch, "found no such unit; needed it deployed. Fix: run site.yml on this host", log=False
             )
@@ -203,7 +214,7 @@ class Watcher:
         if restarts:
             what += ", after %d restart%s" % (restarts, "" if restarts == 1 else "s")
         if unit.get("Result") == "start-limit-hit" or active == "failed":
-            what += "; systemd gave up starting it (%s)" % unit.get("Result", "failed")
+            what += "; systemd does not start it again (%s)" % unit.get("Result", "failed")
         # The journal may be a moment behind the unit.
         self._sleep(0.5)
         return self._words(watch, what + "; needed it serving")
@@ -218,12 +229,11 @@ class Watcher:
             return self._words(watch, what)
         if silent >= self._silence_timeout:
             fix = "look at the journal and at npu-smi info; where that is its pace, raise silence_timeout_seconds"
-            what = "found no new line in its log for %d s while %s; needed a sign of life. Fix: %s" % (
-                silent,
-                watch.text(),
-                fix,
-            )
-            return self._words(watch, what)
+            found = "found no new line in its log for %d s while %s" % (silent, watch.text())
+            if watch.unread:
+                found = "found: %s, for %d s, while %s" % (watch.unread, silent, watch.text())
+                fix = "see `journalctl --verify` and `systemctl status systemd-journald`"
+            return self._words(watch, "%s; needed a sign of life. Fix: %s" % (found, fix))
         return None
 
     def _words(self, watch: Watch, what: str, *, log: bool = True) -> str:
@@ -242,8 +252,9 @@ class Watcher:
             match = ["_SYSTEMD_INVOCATION_ID=" + watch.invocation, "+", "INVOCATION_ID=" + watch.invocation]
         else:
             match = ["--unit=" + watch.unit]
-        lines = _vllm_log.split_lines(self._run([*argv, *match], timeout=30).stdout)
-        return [line for line in lines if not _NOISE.match(line)]
+        done = self._run([*argv, *match], timeout=30)
+        lines = [line for line in _vllm_log.split_lines(done.stdout) if not _NOISE.match(line)]
+        return lines if done.ok else [*lines, "(the journal could not be read: %s)" % done.describe()]
 
     # - idle -
 
@@ -253,7 +264,7 @@ class Watcher:
         shown = self._systemd.show([w.unit for w in waiting])
         for watch in waiting:
             watch.seconds = round(self.elapsed, 1)
-            running = shown.get(watch.unit, {}).get("ActiveState") in (
+            running = shown[watch.unit].get("ActiveState") in (
                 "active",
                 "activating",
                 "deactivating",
@@ -262,7 +273,7 @@ class Watcher:
             answer = self._fetch(watch.url + "/metrics", timeout=10)
             counts = _vllm_log.requests_in_flight(answer.text) if answer.ok else None
             watch.requests = sum(counts) if counts else None
-            # Nobody who cannot connect is being served.
+            # Where no connection is possible, no request is served.
             watch.ready = watch.requests == 0 or answer.refused or not running
             if not watch.ready and self.elapsed >= self._timeout:
                 found = "%s requests running and waiting" % watch.requests if counts else answer.describe()

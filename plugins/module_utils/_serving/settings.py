@@ -36,6 +36,8 @@ class Settings:
     docker: Optional[str] = None
     docker_options: Sequence[str] = ()
     stop_seconds: int = 60
+    #: How long a start waits for device nodes and healthy chips; 0 does not wait.
+    chip_wait_seconds: int = 600
 
     @property
     def root(self) -> str:

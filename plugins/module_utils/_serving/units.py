@@ -1,7 +1,7 @@
 # Copyright (c) 2026, ascend.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The serving units of a host: what is there, what is wanted, and how to get from one to the other.
+"""Bring the serving units of a host about: everything is looked at and validated first, and only then changed.
 
 Every step looks at the host and not at what an earlier step remembers, so that a run that was killed anywhere is simply
 run again.
@@ -9,189 +9,65 @@ run again.
 
 from __future__ import annotations
 
-import glob
 import os
-import re
 import shutil
-import stat
 import time
 from dataclasses import dataclass, field
-from typing import Any, Callable, Iterable, Mapping, Optional, Sequence
+from typing import Any, Callable, Mapping, Optional, Sequence
 
 from .._base import command
 from .._base.files import remove, temporaries, write_atomically
 from .._host import docker
-from .._host.systemd import Systemd
-from . import container as _container
-from .unit_file import MARK
+from .._host.systemd import Systemd, SystemdError
+from . import unit_checks, unit_file
+from .container import CONFIG_DIR, env_file_text
+from .deployed import UNIT_DIR, UnitsError, read_text
+from .support import support_files
+from .unit_reader import UnitReader
+from .unit_steps import Present, Steps, decide, file_diff
 
-UNIT_DIR = "/etc/systemd/system"
-_UNIT = re.compile(r"vllm-.+@\d+\.service\Z")
-_SECRET = _container.SECRET
-# A unit that was started a moment ago has no container yet.
-_CONTAINER_SECONDS = 20.0
-
-
-class UnitsError(Exception):
-    """A step failed; the message says which, what was found and what to do."""
-
-
-# -- reading ---------------------------------------------------------------------------------------------------------
-
-
-def parse_unit(text: str) -> Optional[dict[str, str]]:
-    """What a unit of ours says about itself; None when it is not ours."""
-    if not text.startswith(MARK):
-        return None
-    found: dict[str, str] = {}
-    inside = False
-    for line in text.splitlines():
-        if line.startswith("["):
-            inside = line.strip() == "[X-AscendFleet]"
-        elif inside:
-            key, equals, value = line.partition("=")
-            if equals:
-                found[key.strip()] = value.strip()
-    return found
-
-
-def exec_start(text: str) -> str:
-    """The command of a unit, on one line."""
-    for line in text.replace("\\\n", " ").splitlines():
-        if line.startswith("ExecStart="):
-            return re.sub(r"\s+", " ", line)
-    return ""
-
-
-def describe(name: str, metadata: Mapping[str, str]) -> dict[str, Any]:
-    """A deployed replica in the words of this collection."""
-    port = metadata.get("Port", "")
-    return {
-        "name": name,
-        "replica": int(metadata["Replica"]) if metadata.get("Replica", "").isdigit() else None,
-        "served_model_name": metadata.get("ServedModelName"),
-        "release": metadata.get("Release"),
-        "port": int(port) if port.isdigit() else None,
-        "url": "http://127.0.0.1:%s" % port if port.isdigit() else None,
-        "container_name": metadata.get("Container"),
-        "config_hash": metadata.get("Config"),
-        "image": metadata.get("Image"),
-        "weights": metadata.get("Weights"),
-        "indices": [int(i) for i in metadata.get("Devices", "").split(",") if i.isdigit()],
-        "directory": metadata.get("Directory"),
-    }
-
-
-def _read(path: str) -> Optional[str]:
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read()
-    except FileNotFoundError:
-        return None
-    except OSError as exc:
-        raise UnitsError("found %s unreadable: %s; needed to read it. Fix: run as root" % (path, exc.strerror))
-
-
-def deployed(unit_dir: str = UNIT_DIR) -> list[dict[str, Any]]:
-    """Every unit of ours on this host, in the order of model and replica."""
-    found = []
-    for path in glob.glob(os.path.join(glob.escape(unit_dir), "vllm-*@*.service")):
-        name = os.path.basename(path)
-        metadata = parse_unit(_read(path) or "") if _UNIT.match(name) and not os.path.islink(path) else None
-        if metadata is not None:
-            found.append(describe(name, metadata))
-    return sorted(found, key=lambda u: (str(u["served_model_name"]), u["replica"] is None, u["replica"] or 0))
-
-
-# -- deciding --------------------------------------------------------------------------------------------------------
+# So long a start is waited for. It takes longer where a unit waits for its chips, or docker has to be started first.
+_START_SECONDS = 60.0
 
 
 @dataclass
-class Present:
-    """What is on the host for one wanted unit."""
+class Wanted:
+    """One wanted unit with what is there and what is to be done."""
 
-    content: Optional[str] = None
-    env: Optional[str] = None
-    env_private: bool = True
-    load: str = ""
-    active: str = "inactive"
-    sub: str = "dead"
-    enabled: bool = False
-    need_reload: bool = False
-    container: Optional[str] = None  # its state, None when there is none
-    config: Optional[str] = None  # the configuration the container runs
-
-
-@dataclass
-class Steps:
-    """What is to be done with one wanted unit, and why it is (re)started."""
-
-    write_unit: bool = False
-    write_env: bool = False
-    reload: bool = False
-    enable: bool = False
-    action: Optional[str] = None  # start | restart
-    reason: Optional[str] = None
-    directories: list[str] = field(default_factory=list)
+    unit: Mapping[str, Any]
+    content: str
+    env: str
+    present: Present
+    steps: Steps
 
     @property
-    def words(self) -> list[str]:
-        """The steps as words, in order."""
-        pairs = (
-            ("create folders", bool(self.directories)),
-            ("write environment", self.write_env),
-            ("write unit", self.write_unit),
-            ("reload systemd", self.reload),
-            ("enable", self.enable),
-        )
-        return [word for word, needed in pairs if needed] + ([self.action] if self.action else [])
+    def name(self) -> str:
+        """The unit's name."""
+        return str(self.unit["name"])
 
 
-def decide(content: str, env: str, config: str, present: Present, *, start: bool, enable: bool) -> Steps:
-    """What to do so that the unit is as wanted and its container runs the wanted configuration."""
-    steps = Steps(
-        write_unit=present.content != content,
-        write_env=present.env != env or not present.env_private,
-        enable=enable and not present.enabled,
-    )
-    steps.reload = steps.write_unit or present.need_reload
-    if not start:
-        return steps
-    # A hand that edited the files has perhaps started the engine with them, whatever its label says.
-    edited = present.content is not None and exec_start(present.content) != exec_start(content)
-    edited = edited or (present.env is not None and present.env != env)
-    if present.active in ("inactive", "failed", "deactivating"):
-        steps.action, steps.reason = "start", "it was %s" % present.active
-    elif present.container is not None and present.config != config:
-        steps.action, steps.reason = "restart", "its container runs another configuration"
-    elif edited:
-        steps.action, steps.reason = "restart", "its files differed from what is wanted"
-    return steps
+@dataclass
+class Plan:
+    """Everything that is to be done on this host. Nothing has been changed yet."""
 
+    wanted: list[Wanted] = field(default_factory=list)
+    #: Units to remove, with what systemd calls their state.
+    unwanted: dict[str, str] = field(default_factory=dict)
+    #: Path and text of support files that differ.
+    support: dict[str, str] = field(default_factory=dict)
 
-# -- doing -----------------------------------------------------------------------------------------------------------
-
-
-def mask(text: Optional[str]) -> str:
-    """An environment file without the values that nobody may see."""
-    shown = []
-    for line in (text or "").splitlines():
-        name, equals, _value = line.partition("=")
-        shown.append("%s=(hidden)" % name if equals and _SECRET.search(name) else line)
-    return "".join(line + "\n" for line in shown)
-
-
-def file_diff(path: str, before: Optional[str], after: Optional[str], *, secret: bool = False) -> dict[str, str]:
-    """One entry of a diff; a secret that changed is told, not shown."""
-    old, new = (mask(before), mask(after)) if secret else (before or "", after or "")
-    if secret and before is not None and after is not None and old == new and before != after:
-        new += "(a hidden value changed)\n"
-    return {
-        "before_header": path if before is not None else "%s (absent)" % path,
-        "after_header": path if after is not None else "%s (absent)" % path,
-        "before": old,
-        "after": new,
-    }
+    def report(self) -> list[dict[str, Any]]:
+        """What is to be done with each wanted unit."""
+        return [
+            {
+                "name": w.name,
+                "container_name": w.unit["container_name"],
+                "changed": bool(w.steps.words),
+                "steps": w.steps.words,
+                "reason": w.steps.reason,
+            }
+            for w in self.wanted
+        ]
 
 
 class Host:
@@ -201,7 +77,7 @@ class Host:
         self,
         *,
         unit_dir: str = UNIT_DIR,
-        config_dir: str = _container.CONFIG_DIR,
+        config_dir: str = CONFIG_DIR,
         run: Callable[..., command.Completed] = command.run,
         check: bool = False,
         stop_timeout: float = 600.0,
@@ -214,65 +90,20 @@ class Host:
         self.systemd = Systemd(run)
         self.docker = docker.Docker(run=run)
         self.diff: list[dict[str, str]] = []
-        self._run = run
         self._stop_timeout = stop_timeout
         self._sleep = sleep
         self._clock = clock
 
-    def unit_path(self, name: str) -> str:
-        """Where the unit's file lies."""
-        return os.path.join(self.unit_dir, name)
-
-    def env_path(self, name: str) -> str:
-        """Where the unit's variables lie."""
-        return os.path.join(self.config_dir, name[: -len(".service")] + ".env")
-
-    # - looking -
-
-    def look(self, names: Sequence[str]) -> dict[str, Present]:
-        """What there is for these units."""
-        shown = self.systemd.show(names)
-        containers = self._containers()
-        found = {}
-        for name in names:
-            state = shown.get(name, {})
-            own = [c for c in containers if c["labels"].get(docker.LABEL_UNIT) == name]
-            container = next((c for c in own if c["state"] in docker.LIVE_STATES), own[0] if own else None)
-            env = self.env_path(name)
-            found[name] = Present(
-                content=_read(self.unit_path(name)),
-                env=_read(env),
-                env_private=not os.path.exists(env) or stat.S_IMODE(os.stat(env).st_mode) == 0o600,
-                load=state.get("LoadState", ""),
-                active=state.get("ActiveState", "inactive"),
-                sub=state.get("SubState", "dead"),
-                enabled=state.get("UnitFileState") == "enabled",
-                need_reload=state.get("NeedDaemonReload") == "yes",
-                container=container["state"] if container else None,
-                config=container["labels"].get(docker.LABEL_CONFIG) if container else None,
-            )
-        return found
-
-    def _containers(self) -> list[dict[str, Any]]:
-        try:
-            return self.docker.containers()
-        except docker.DockerError:
-            # Without docker there is no container. Starting a unit will say what is wrong with docker.
-            return []
-
-    def _settled(self, names: Sequence[str]) -> dict[str, Present]:
-        """Like ``look``, but a unit that is just starting is given the time to show its container."""
-        until = self._clock() + _CONTAINER_SECONDS
-        while True:
-            found = self.look(names)
-            waiting = [
-                p
-                for p in found.values()
-                if p.container is None and (p.active == "active" or p.sub in ("start", "start-pre", "start-post"))
-            ]
-            if not waiting or self._clock() >= until:
-                return found
-            self._sleep(0.5)
+    def _reader(self, *, needs_docker: bool) -> UnitReader:
+        return UnitReader(
+            self.unit_dir,
+            self.config_dir,
+            self.systemd,
+            self.docker,
+            needs_docker=needs_docker and not self.check,
+            sleep=self._sleep,
+            clock=self._clock,
+        )
 
     # - present -
 
@@ -284,101 +115,126 @@ class Host:
         start: bool = True,
         enable: bool = True,
         exclusive: bool = True,
-    ) -> tuple[list[dict[str, Any]], list[str]]:
-        """Bring the wanted units about; returns what was done with each, and the units that were removed."""
-        removed = self._remove_others([u["name"] for u in units]) if exclusive else []
-        found = self._settled([u["name"] for u in units])
-        if not self.systemd.present and units and not self.check:
-            raise UnitsError("found no systemd (systemctl show failed); needed systemd as the host's init")
-        self._refuse_strangers(units)
-        report: list[dict[str, Any]] = []
-        plan: list[tuple[Mapping[str, Any], str, Present, Steps]] = []
-        for unit in units:
-            env = _container.env_file_text(unit["environment"], secrets)
-            present = found[unit["name"]]
-            steps = decide(unit["content"], env, unit["config_hash"], present, start=start, enable=enable)
-            steps.directories = [d for d in unit["directories"] if not os.path.isdir(d)]
-            plan.append((unit, env, present, steps))
-            report.append(
-                {
-                    "name": unit["name"],
-                    "container_name": unit["container_name"],
-                    "changed": bool(steps.words),
-                    "steps": steps.words,
-                    "reason": steps.reason,
-                }
-            )
-        for unit, env, present, steps in plan:
-            self._write(unit, env, present, steps)
+    ) -> tuple[list[dict[str, Any]], list[str], list[str]]:
+        """Bring the wanted units about.
+
+        Returns what was done with each, the units that were removed, and the support files that were written.
+        """
+        plan = self.plan(units, secrets, start=start, enable=enable, exclusive=exclusive)
+        self._add_diffs(plan)
         if not self.check:
-            self._apply([(unit["name"], steps) for unit, _env, _present, steps in plan], bool(removed))
-        return report, removed
+            self._execute(plan)
+        return plan.report(), sorted(plan.unwanted), sorted(plan.support)
 
-    def _refuse_strangers(self, units: Sequence[Mapping[str, Any]]) -> None:
-        """A container of the same name that is not ours would be removed by the unit: its owner decides, not we."""
-        names = {u["container_name"] for u in units}
-        strange = [
-            "%s (image %s, %s)" % (c["name"], c["image"], c["state"])
-            for c in self._containers()
-            if c["name"] in names and not docker.is_managed(c["labels"])
-        ]
-        if strange:
-            raise UnitsError(
-                "found containers under our units' names that this collection did not start: %s; needed these names "
-                "free. Fix: docker stop and docker rm (or docker rename) them" % ", ".join(strange)
-            )
+    def plan(
+        self,
+        units: Sequence[Mapping[str, Any]],
+        secrets: Mapping[str, str],
+        *,
+        start: bool,
+        enable: bool,
+        exclusive: bool,
+    ) -> Plan:
+        """Look at everything and validate everything; changes nothing. Raises UnitsError with all that is wrong."""
+        reader = self._reader(needs_docker=True)
+        plan = Plan()
+        names = [str(u["name"]) for u in units]
+        version = self.systemd.version() if units else 0
+        found = reader.look_when_settled(names)
+        unwanted = [n for n in reader.all_names() if n not in names] if exclusive else []
+        plan.unwanted = {n: s.get("ActiveState", "inactive") for n, s in self.systemd.show(unwanted).items()}
+        for unit in units:
+            env = env_file_text(unit["environment"], secrets)
+            content = unit_file.for_systemd(str(unit["content"]), version)
+            present = found[unit["name"]]
+            steps = decide(content, env, unit["config_hash"], present, start=start, enable=enable)
+            steps.directories = [d for d in unit["directories"] if not os.path.isdir(d)]
+            plan.wanted.append(Wanted(unit, content, env, present, steps))
+        texts = support_files(self.unit_dir, self.config_dir) if units else {}
+        plan.support = {path: text for path, text in texts.items() if read_text(path) != text}
+        problems = unit_checks.problems(units, reader, images=start and not self.check)
+        if problems:
+            raise UnitsError("; ".join(problems))
+        return plan
 
-    def _write(self, unit: Mapping[str, Any], env: str, present: Present, steps: Steps) -> None:
-        if steps.write_env and present.env != env:
-            self.diff.append(file_diff(self.env_path(unit["name"]), present.env, env, secret=True))
-        if steps.write_unit:
-            self.diff.append(file_diff(self.unit_path(unit["name"]), present.content, unit["content"]))
-        if self.check:
-            return
-        try:
-            for folder in steps.directories:
-                os.makedirs(folder, mode=0o755, exist_ok=True)
-            if steps.write_env:
-                os.makedirs(self.config_dir, mode=0o755, exist_ok=True)
-                write_atomically(self.env_path(unit["name"]), env, 0o600)
-            if steps.write_unit:
-                # A mask is a link to /dev/null in the file's place; whoever masked the unit meant it.
-                path = self.unit_path(unit["name"])
-                if os.path.islink(path):
-                    found = "%s is a link to %s" % (path, os.readlink(path))
-                    raise UnitsError("found %s; needed a file. Fix: systemctl unmask %s" % (found, unit["name"]))
-                write_atomically(path, unit["content"], 0o644)
-        except OSError as exc:
-            where = exc.filename or self.config_dir
-            raise UnitsError("found %s: %s; needed to write there. Fix: run as root" % (where, exc.strerror))
+    def _add_diffs(self, plan: Plan) -> None:
+        for name in plan.unwanted:
+            self._add_removal(name)
+        for path, text in plan.support.items():
+            self.diff.append(file_diff(path, read_text(path), text))
+        for wanted in plan.wanted:
+            name, present = wanted.name, wanted.present
+            if wanted.steps.write_env and present.env != wanted.env:
+                self.diff.append(file_diff(self._env_path(name), present.env, wanted.env, secret=True))
+            if wanted.steps.write_unit:
+                self.diff.append(file_diff(self._unit_path(name), present.content, wanted.content))
 
-    def _apply(self, plan: Sequence[tuple[str, Steps]], removed: bool) -> None:
-        acting = [n for n, s in plan if s.action]
-        restart = [n for n, s in plan if s.action == "restart"]
+    def _execute(self, plan: Plan) -> None:
+        self._remove(plan.unwanted)
+        acting = [w.name for w in plan.wanted if w.steps.action]
+        restart = [w.name for w in plan.wanted if w.steps.action == "restart"]
         if restart:
-            # All old engines first, then the new ones: a new one may get the cards of another old one. And before
-            # systemd reads the new files, because the old ones know what their container is called.
-            self.systemd("stop", *restart, timeout=self._stop_timeout)
+            # All old engines first, then the new ones: a new one may get the cards of another old one. Before anything
+            # is written, so that a run that dies in between leaves them stopped, and the next one starts them.
+            self.systemd.stop(restart, timeout=self._stop_timeout)
         if acting:
             self._remove_containers(acting)
-        if removed or any(s.reload for _n, s in plan):
-            self.systemd("daemon-reload", timeout=120)
-        enable = [n for n, s in plan if s.enable]
+        for path, text in plan.support.items():
+            self._write(path, text, 0o644)
+        for wanted in plan.wanted:
+            self._write_unit(wanted)
+        if plan.unwanted or plan.support or any(w.steps.reload for w in plan.wanted):
+            self.systemd.reload()
+        enable = [w.name for w in plan.wanted if w.steps.enable]
         if enable:
-            self.systemd("enable", "--quiet", *enable)
+            self.systemd.enable(enable)
         if acting:
             # Neither an earlier loop of crashes nor a number of starts by hand stands in the way of this start.
-            self._run(["systemctl", "reset-failed", *acting], timeout=30)
-            self.systemd("start", *acting, timeout=self._stop_timeout)
+            self.systemd.reset_failed(acting)
+            self._start(acting)
+
+    def _start(self, names: Sequence[str]) -> None:
+        """Start units. Those that wait for their chips are left to whoever waits until they serve."""
+        until = self._clock() + self._stop_timeout
+        while True:
+            try:
+                return self.systemd.start(names, timeout=_START_SECONDS)
+            except SystemdError as exc:
+                if not exc.timed_out:
+                    raise
+                states = {s.get("ActiveState") for s in self.systemd.show(names).values()}
+                if states <= {"active", "activating"}:
+                    return None
+                if self._clock() >= until:
+                    raise
+
+    def _write_unit(self, wanted: Wanted) -> None:
+        for folder in wanted.steps.directories:
+            try:
+                os.makedirs(folder, mode=0o755, exist_ok=True)
+            except OSError as exc:
+                raise _unwritable(exc, folder) from exc
+        if wanted.steps.write_env:
+            self._write(self._env_path(wanted.name), wanted.env, 0o600)
+        if wanted.steps.write_unit:
+            self._write(self._unit_path(wanted.name), wanted.content, 0o644)
+
+    def _write(self, path: str, text: str, mode: int) -> None:
+        try:
+            os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+            write_atomically(path, text, mode)
+        except OSError as exc:
+            raise _unwritable(exc, path) from exc
 
     # - stopped and absent -
 
     def stopped(self, names: Optional[Sequence[str]], *, disable: bool = False) -> list[dict[str, Any]]:
         """Stop units (all of ours when ``names`` is None), and keep their files."""
-        chosen = [u["name"] for u in deployed(self.unit_dir)] if names is None else list(names)
+        reader = self._reader(needs_docker=False)
+        chosen = sorted(reader.units()) if names is None else list(names)
         report: list[dict[str, Any]] = []
         stop, off = [], []
-        for name, present in self.look(chosen).items():
+        for name, present in (reader.look(chosen) if chosen else {}).items():
             if present.active not in ("inactive", "failed") or present.container:
                 stop.append(name)
             if disable and present.enabled:
@@ -386,88 +242,91 @@ class Host:
             words = ["stop"] * (name in stop) + ["disable"] * (name in off)
             report.append({"name": name, "changed": bool(words), "steps": words, "reason": None})
         if stop and not self.check:
-            self.systemd("stop", *stop, timeout=self._stop_timeout)
+            self.systemd.stop(stop, timeout=self._stop_timeout)
             self._remove_containers(stop)
         if off and not self.check:
-            self.systemd("disable", "--quiet", *off)
+            self.systemd.disable(off)
         return report
 
-    def absent(self, names: Optional[Sequence[str]]) -> list[str]:
-        """Remove units (all of ours when ``names`` is None) with everything that is only theirs."""
-        if names is None:
-            removed = self._remove_others([])
-        else:
-            removed = self._remove([n for n in names if self._traces(n)])
-        if removed and not self.check:
-            self._run(["systemctl", "daemon-reload"], timeout=120)
-        return removed
+    def absent(self, names: Optional[Sequence[str]]) -> tuple[list[str], list[str]]:
+        """Remove units (all of ours when ``names`` is None) with everything that is only theirs.
 
-    def _traces(self, name: str) -> bool:
-        paths = (self.unit_path(name), self.env_path(name))
-        return any(os.path.lexists(p) for p in paths) or bool(self._links([name]))
-
-    def _remove_others(self, wanted: Sequence[str]) -> list[str]:
-        """Remove whatever is ours and not wanted: units, variables, links and containers that lost their unit."""
-        names = {u["name"] for u in deployed(self.unit_dir)}
-        for path in glob.glob(os.path.join(glob.escape(self.config_dir), "vllm-*@*.env")):
-            names.add(os.path.basename(path)[: -len(".env")] + ".service")
-        for path in self._links():
-            if not os.path.exists(path):
-                names.add(os.path.basename(path))
-        for container in self._containers():
-            owner = container["labels"].get(docker.LABEL_UNIT)
-            if owner and docker.is_managed(container["labels"]):
-                names.add(owner)
-        return self._remove(sorted(n for n in names if n not in wanted and _UNIT.match(n)))
-
-    def _links(self, names: Optional[Iterable[str]] = None) -> list[str]:
-        """The links by which targets want our units."""
-        pattern = os.path.join(glob.escape(self.unit_dir), "*.wants", "vllm-*@*.service")
-        links = [p for p in glob.glob(pattern) + _dangling(pattern) if os.path.islink(p)]
-        return sorted({p for p in links if names is None or os.path.basename(p) in names})
-
-    def _remove(self, names: Sequence[str]) -> list[str]:
-        about = {u["name"]: u for u in deployed(self.unit_dir)}
-        for name in names:
-            unit_file, env_file = self.unit_path(name), self.env_path(name)
-            for path, secret in ((env_file, True), (unit_file, False)):
-                text = _read(path) if os.path.isfile(path) else None
-                if text is not None:
-                    self.diff.append(file_diff(path, text, None, secret=secret))
-            if self.check:
-                continue
-            state = self.systemd.show([name]).get(name, {})
-            if state.get("ActiveState", "inactive") not in ("inactive", "failed"):
-                self.systemd("stop", name, timeout=self._stop_timeout)
-            self._remove_containers([name])
-            for link in self._links([name]):
-                remove(link)
-            for path in (*temporaries(env_file), *temporaries(unit_file), env_file):
+        Returns the units, and the support files, which go with the last unit.
+        """
+        reader = self._reader(needs_docker=False)
+        chosen = reader.all_names() if names is None else [n for n in names if reader.has_files(n)]
+        unwanted = {n: s.get("ActiveState", "inactive") for n, s in self.systemd.show(chosen).items()}
+        support = []
+        if not [n for n in reader.units() if n not in chosen]:
+            support = [p for p in support_files(self.unit_dir, self.config_dir) if os.path.lexists(p)]
+        for name in unwanted:
+            self._add_removal(name)
+        self.diff += [file_diff(path, read_text(path), None) for path in support]
+        if not self.check:
+            self._remove(unwanted)
+            for path in support:
                 remove(path)
-            self._remove_directory(about.get(name, {}))
+            if unwanted or support:
+                self.systemd.reload()
+        return sorted(unwanted), sorted(support)
+
+    def _remove(self, unwanted: Mapping[str, str]) -> None:
+        reader = self._reader(needs_docker=False)
+        about = reader.units()
+        for name, active in unwanted.items():
+            if active not in ("inactive", "failed"):
+                self.systemd.stop([name], timeout=self._stop_timeout)
+            self._remove_containers([name])
+            for link in reader.links([name]):
+                remove(link)
+            unit_path, env_path = self._unit_path(name), self._env_path(name)
+            for path in (*temporaries(env_path), *temporaries(unit_path), env_path):
+                remove(path)
+            _remove_directory(about.get(name, {}))
             # Last, because it is what the next run finds the rest by.
             if name in about:
-                remove(unit_file)
-            self._run(["systemctl", "reset-failed", name], timeout=30)
-        return list(names)
+                remove(unit_path)
+            self.systemd.reset_failed([name])
+
+    def _add_removal(self, name: str) -> None:
+        for path, secret in ((self._env_path(name), True), (self._unit_path(name), False)):
+            text = read_text(path) if os.path.isfile(path) else None
+            if text is not None:
+                self.diff.append(file_diff(path, text, None, secret=secret))
 
     def _remove_containers(self, names: Sequence[str]) -> None:
         """Remove the containers that these units, which do not run, left behind."""
-        for container in self._containers():
+        for container in self._reader(needs_docker=False).containers():
             if container["labels"].get(docker.LABEL_UNIT) in names:
-                self._run(["docker", "rm", "--force", container["id"]], timeout=120)
+                try:
+                    self.docker.remove_container(container["id"])
+                except docker.DockerError as exc:
+                    raise UnitsError(
+                        "found: %s; needed the container of a stopped unit removed. Fix: see `systemctl status docker`"
+                        % exc
+                    ) from exc
 
-    def _remove_directory(self, unit: Mapping[str, Any]) -> None:
-        folder, container = unit.get("directory") or "", unit.get("container_name") or ""
-        ours = container and folder.endswith("/replicas/" + container) and ".." not in folder
-        if ours and os.path.isdir(folder) and not os.path.islink(folder):
-            shutil.rmtree(folder, ignore_errors=True)
+    def _unit_path(self, name: str) -> str:
+        return os.path.join(self.unit_dir, name)
+
+    def _env_path(self, name: str) -> str:
+        return os.path.join(self.config_dir, name[: -len(".service")] + ".env")
 
 
-def _dangling(pattern: str) -> list[str]:
-    # glob leaves out links whose target is gone.
-    found = []
-    for folder in glob.glob(os.path.dirname(pattern)):
-        with os.scandir(folder) as entries:
-            found += [e.path for e in entries if e.is_symlink() and _UNIT.match(e.name)]
-    return found
+def _remove_directory(unit: Mapping[str, Any]) -> None:
+    folder, container = unit.get("directory") or "", unit.get("container_name") or ""
+    ours = container and folder.endswith("/replicas/" + container) and ".." not in folder
+    if ours and os.path.isdir(folder) and not os.path.islink(folder):
+        try:
+            shutil.rmtree(folder)
+        except OSError as exc:
+            raise UnitsError(
+                "found %s: %s; needed to remove the caches and logs of a unit. Fix: remove %s"
+                % (exc.filename or folder, exc.strerror, folder)
+            ) from exc
+
+
+def _unwritable(exc: OSError, path: str) -> UnitsError:
+    return UnitsError(
+        "found %s: %s; needed to write there. Fix: run as root" % (exc.filename or path, exc.strerror or exc)
+    )

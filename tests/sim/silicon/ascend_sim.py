@@ -712,7 +712,7 @@ def check_driver(state: State | None) -> State:
         if not os.path.exists(rooted("/usr/local/dcmi/libdcmi.so")):
             raise library("libdcmi.so")
     broken = faults(state)
-    if "dcmi-8005" in broken or driver_not_loaded(state):
+    if "dcmi-8005" in broken or not broken.get("late-driver", {"up": True})["up"] or driver_not_loaded(state):
         raise dcmi_refusal(-8005, "dcmi module initialize failed. ret is -8005")
     if "dcmi-8020" in broken:
         raise dcmi_refusal(
@@ -1132,6 +1132,24 @@ def command_boot(_options: argparse.Namespace) -> int:
             faults(state).pop(name, None)
         if faults(state).get("disk-full", {}).get("how") == "mount":
             faults(state).pop("disk-full")
+        late = faults(state).get("late-driver")
+        if late is None:
+            make_nodes(state)
+        else:
+            late["up"] = False
+    if late is not None:
+        start_detached("late-boot", str(late["seconds"]))
+    return 0
+
+
+def command_late_boot(options: argparse.Namespace) -> int:
+    """The second half of a boot with a late driver: its nodes appear only so long after docker listens."""
+    while not os.path.exists(rooted("/run/docker.sock")):
+        time.sleep(0.2)
+    time.sleep(options.seconds)
+    with changing_state() as state:
+        if "late-driver" in faults(state):
+            faults(state)["late-driver"]["up"] = True
         make_nodes(state)
     return 0
 
@@ -1508,6 +1526,15 @@ def mend_port_taken(state: State) -> None:
         end_process(entry)
 
 
+def break_late_driver(state: State, argument: str | None) -> None:
+    faults(state)["late-driver"] = {"seconds": float(argument or "30"), "up": True}
+
+
+def mend_late_driver(state: State) -> None:
+    faults(state).pop("late-driver", None)
+    make_nodes(state)
+
+
 def break_engine(state: State, argument: str | None) -> None:
     faults(state)["engine"] = {"fault": argument or "garbled"}
 
@@ -1534,6 +1561,11 @@ FAULTS: dict[str, Fault] = {
     ),
     "reboot-pending": Fault(
         "[VERSION=25.5.0] a driver was installed, the host not rebooted", break_reboot_pending, mend_reboot_pending
+    ),
+    "late-driver": Fault(
+        "[SECONDS=30] from the next boot on the driver comes up so long after docker",
+        break_late_driver,
+        mend_late_driver,
     ),
     "driver-incomplete": Fault(
         "the driver package is not completely installed", break_driver_incomplete, mend_driver_incomplete
@@ -1683,6 +1715,9 @@ def main_ascend_sim(arguments: list[str]) -> int:
     install.set_defaults(run=command_install)
     boot = commands.add_parser("boot", help="after a boot: load the installed driver, make the device nodes")
     boot.set_defaults(run=command_boot)
+    late_boot = commands.add_parser("late-boot", help="make the device nodes so many seconds after docker listens")
+    late_boot.add_argument("seconds", type=float)
+    late_boot.set_defaults(run=command_late_boot)
     breaking = commands.add_parser("break", help="break something")
     breaking.add_argument("what", choices=tuple(FAULTS), metavar="WHAT")
     breaking.add_argument("argument", nargs="?")

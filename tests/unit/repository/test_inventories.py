@@ -11,19 +11,13 @@ import pytest
 import yaml
 from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
+from ansible.vars.hostvars import HostVars
 from ansible.vars.manager import VariableManager
 from ansible_collections.ascend.fleet.plugins.module_utils._release import inventory as _fleet
+from ansible_collections.ascend.fleet.plugins.plugin_utils import _fleet_check, _host_variables
 
 ROOT = Path(__file__).resolve().parents[3]
-
-
-def role_variables():
-    found = {}
-    for path in sorted((ROOT / "roles").glob("*/meta/argument_specs.yml")):
-        found[path.parents[1].name] = list(
-            yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]["main"]["options"]
-        )
-    return found
 
 
 @pytest.mark.parametrize(("name", "generations"), [("atlas_a2", {"a2"}), ("atlas_a3", {"a3"}), ("mixed", {"a2", "a3"})])
@@ -31,11 +25,15 @@ def test_an_example_is_valid(name, generations):
     loader = DataLoader()
     inventory = InventoryManager(loader=loader, sources=[str(ROOT / "inventories" / name)])
     manager = VariableManager(loader=loader, inventory=inventory)
+    hostvars = HostVars(inventory=inventory, variable_manager=manager, loader=loader)
+    reader = _host_variables.Reader(hostvars, Templar(loader=loader), loader)
     groups = inventory.get_groups_dict()
-    variables = {h: manager.get_vars(host=inventory.get_host(h)) for h in groups["npu_hosts"]}
-    own = {h: {k: v for k, v in found.items() if not k.startswith("ansible_")} for h, found in variables.items()}
-    assert _fleet.validate_fleet(groups, own, generations=("a2", "a3"), role_variables=role_variables()) == []
-    assert {found["npu_generation"] for found in own.values()} == generations
+    hosts = [reader.host(host) for host in groups["npu_hosts"]]
+    assert _fleet.validate_fleet(groups, hosts) == []
+    assert {host.values["npu_generation"] for host in hosts} == generations
+    releases, errors = _fleet_check.check_releases(hosts, {})
+    assert not errors
+    assert _fleet_check.check_layouts(hosts, releases) == []
 
 
 def test_the_demo_has_its_variables_before_its_hosts_are_written():

@@ -58,3 +58,13 @@ def test_variables_used_in_tasks_are_public_or_internal_ones_of_the_role(role):
     text = "".join(p.read_text(encoding="utf-8") for p in (ROOT / "roles" / role).glob("tasks/*.yml"))
     internal = set(re.findall(r"\b(__\w+)\b", text))
     assert all(name.startswith("__" + role) for name in internal), internal
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_readme_shows_the_role_on_its_own(role):
+    text = (ROOT / "roles" / role / "README.md").read_text(encoding="utf-8")
+    found = re.search(r"^## On its own\n.*?```yaml\n(.*?)```", text, re.DOTALL | re.MULTILINE)
+    assert found
+    [play] = yaml.safe_load(found[1])
+    assert play["roles"] == [{"role": f"ascend.fleet.{role}"}]
+    assert set(play.get("vars", {})) <= {*options(role), "__plan", "__architecture"}

@@ -320,6 +320,23 @@ def test_boot_makes_the_nodes_again_and_loads_the_installed_driver(a2: Host) -> 
     assert names == {f"davinci{n}" for n in range(8)} | {"davinci_manager", "devmm_svm", "hisi_hdc"}
 
 
+def test_a_late_driver_comes_up_after_docker(a2: Host) -> None:
+    a2.sim("break", "late-driver", "0.1")
+    assert "davinci0" in {path.name for path in (a2.root / "dev").iterdir()}
+    for path in (a2.root / "dev").iterdir():
+        path.unlink()
+    a2.sim("boot")
+    assert a2.run("npu-smi", "info").returncode == 187
+    assert list((a2.root / "dev").iterdir()) == []
+    (a2.root / "run").mkdir()
+    (a2.root / "run" / "docker.sock").touch()
+    deadline = time.monotonic() + 20
+    while a2.run("npu-smi", "info").returncode and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert a2.run("npu-smi", "info").returncode == 0
+    assert (a2.root / "dev/davinci7").exists()
+
+
 def test_a_broken_node_stays_away_over_a_boot(a2: Host) -> None:
     a2.sim("break", "device-node", "7")
     a2.sim("boot")

@@ -9,6 +9,11 @@ import json
 from unittest.mock import MagicMock
 
 import pytest
+from ansible.inventory.manager import InventoryManager
+from ansible.parsing.dataloader import DataLoader
+from ansible.playbook.play import Play
+from ansible.vars.hostvars import HostVars
+from ansible.vars.manager import VariableManager
 from ansible_collections.ascend.fleet.plugins.action import preflight_report as plugin
 
 FINDING = {
@@ -39,9 +44,10 @@ def shown(monkeypatch):
     return lines
 
 
-def run(hostvars, alive=None, check_mode=False, **args):
+def run(hostvars, alive=None, check_mode=False, strategy="linear", **args):
     task = MagicMock(async_val=0, args=args, check_mode=check_mode, diff=False)
     task.action = "ascend.fleet.preflight_report"
+    task.get_play.return_value.strategy = strategy
     action = plugin.ActionModule(task, MagicMock(), MagicMock(), MagicMock(), MagicMock(), MagicMock())
     action._connection._shell.tmpdir = None
     names = list(hostvars)
@@ -128,3 +134,90 @@ def test_a_report_is_shown_and_written_as_it_was_put_together(shown, tmp_path):
     assert result["report"] == report
     assert "PREFLIGHT for r: 2 hosts, 1 ready, 1 with errors" in shown
     assert (tmp_path / "r.xml").read_text().count("<failure") == 1
+
+
+@pytest.mark.parametrize("strategy", ["free", "host_pinned", "ansible.builtin.free", "vendor.other.quick"])
+def test_a_strategy_under_which_hosts_are_at_different_tasks_is_refused(shown, strategy):
+    result = run({"h1": good()}, strategy=strategy)
+    assert result["failed"]
+    assert "found strategy %s; needed linear" % strategy.rsplit(".", 1)[-1] in result["msg"]
+    assert shown == []
+
+
+@pytest.mark.parametrize("strategy", ["linear", "debug", "ansible.builtin.linear"])
+def test_a_strategy_that_keeps_hosts_together_is_taken(shown, strategy):
+    assert run({"h1": good()}, strategy=strategy)["report"]["worst"] == "ok"
+
+
+# -- findings worked out here ---------------------------------------------------------------------------------------
+
+INVENTORY = """\
+npu_hosts:
+  vars: {fleet_release: r, npu_generation: a2}
+  hosts:
+    h1: {npu_preflight_ignore: [SYS-001]}
+    h2: {npu_preflight_memory_gib: "{{ 32 * 2 }}", vllm_serve_first_port: 9000}
+    h3: {npu_preflight_ignore: "{{ nothing_of_this_name }}"}
+    h4: {npu_preflight_ignore: [NPU-999]}
+    h5: {vllm_serve_replicas: two, npu_preflight_fail_on: never}
+    h6: {}
+"""
+RELEASE = {
+    "release": "r",
+    "driver": {"version": "25.2.0"},
+    "images": [],
+    "serve": {"served_model_name": "qwen3.5", "port": 8010, "options": {"tensor-parallel-size": 4}},
+}
+
+
+@pytest.fixture
+def checked(tmp_path, shown, monkeypatch):
+    """The action over a real play: Ansible's own inventory, variables and templates."""
+    (tmp_path / "hosts.yml").write_text(INVENTORY)
+    loader = DataLoader()
+    inventory = InventoryManager(loader, sources=[str(tmp_path / "hosts.yml")])
+    manager = VariableManager(loader, inventory)
+    HostVars(inventory, manager, loader)
+    node = {
+        "npu_smi": {},
+        "gathered": ["network"],
+        "effective_uid": 1000,
+        "pci": [],
+        "ports": [{"port": 9001, "pid": 9, "process": "nginx", "container": None, "unit": None}],
+    }
+    for host in inventory.get_hosts():
+        manager.set_nonpersistent_facts(host.name, {"about": {"node": node}})
+    manager.set_nonpersistent_facts("h6", {"about": {"unreachable": True, "msg": "no route"}})
+    # Tasks of this kind need no plugin loader; the action gets its own arguments below.
+    tasks = [{"name": "check", "ansible.builtin.meta": "noop"}]
+    about = {"name": "p", "hosts": "npu_hosts", "gather_facts": False, "tasks": tasks}
+    play = Play.load(about, variable_manager=manager, loader=loader)
+    task = next(t for block in play.compile() for t in block.block if t.name == "check")
+    task.args = {"check": True, "result_variable": "about"}
+    variables = manager.get_vars(play=play, host=inventory.get_host("h1"), task=task)
+    names = ["h1", "h2", "h3", "h4", "h5", "h6"]
+    variables.update(ansible_play_hosts_all=names, ansible_play_hosts=names)
+    action = plugin.ActionModule(task, MagicMock(), MagicMock(), loader, MagicMock(), MagicMock())
+    action._connection._shell.tmpdir = None
+    lookup = MagicMock()
+    lookup.run.side_effect = lambda names, variables: [dict(RELEASE)]
+    monkeypatch.setattr(plugin.lookup_loader, "get", lambda *_a, **_k: lookup)
+    return action.run(task_vars=variables), lookup
+
+
+def test_every_host_is_checked_with_its_own_settings(checked):
+    result, lookup = checked
+    assert set(result["findings"]) == {"h1", "h2"}
+    assert [(f["id"], f["ignored"]) for f in result["findings"]["h1"]] == [("SYS-001", True)]
+    assert [f["id"] for f in result["findings"]["h2"]] == ["SYS-001", "NET-001"]
+    assert result["report"]["not_checked"] == ["h3", "h4", "h5", "h6"]
+    assert lookup.run.call_count == 1, "the release of all hosts is read once"
+
+
+def test_what_cannot_be_used_of_a_hosts_settings_is_said(checked):
+    hosts = checked[0]["report"]["hosts"]
+    assert "npu_preflight_ignore: " in hosts["h3"]["reason"]
+    assert "nothing_of_this_name" in hosts["h3"]["reason"]
+    assert "cannot ignore NPU-999" in hosts["h4"]["reason"]
+    assert "npu_preflight_fail_on" in hosts["h5"]["reason"]
+    assert hosts["h6"]["reason"] == "unreachable: no route"

@@ -1,15 +1,17 @@
 # Copyright (c) 2026, ascend.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Lines of progress, and the slices they come from."""
+"""Lines of progress, and the job they come from."""
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 
 import pytest
+from ansible.plugins.action import ActionBase
 from ansible_collections.ascend.fleet.plugins.action import vllm_ready as action
-from ansible_collections.ascend.fleet.plugins.plugin_utils import _live
+from ansible_collections.ascend.fleet.plugins.plugin_utils import _progress_lines
 
 UNIT = "vllm-qwen3.5@0.service"
 
@@ -49,7 +51,8 @@ def test_only_news_are_told_and_a_sign_of_life_now_and_then():
     ]
 
 
-def plugin(monkeypatch, results, check_mode=False, progress="always", **arguments):
+def plugin(monkeypatch, results, check_mode=False, progress="always", told=(), **arguments):
+    """The result of the action, what it asked of the host, and what it said. The last result comes from a job."""
     task = SimpleNamespace(args=arguments, check_mode=check_mode, async_val=0)
     found = action.ActionModule.__new__(action.ActionModule)
     found._task = task
@@ -60,37 +63,48 @@ def plugin(monkeypatch, results, check_mode=False, progress="always", **argument
         calls.append(module_args)
         return results.pop(0)
 
+    def run_detached(module, arguments, task_vars, limit_seconds, on_progress):
+        calls.append({**arguments, "limit_seconds": limit_seconds})
+        for text in told:
+            on_progress(text)
+        return results.pop(0)
+
     found._execute_module = execute
-    monkeypatch.setattr(action.ActionBase, "run", lambda self, tmp, task_vars: {})
+    found._run_detached = run_detached
+    found._progress_path = lambda: "/tmp/job/progress"
+    monkeypatch.setattr(ActionBase, "run", lambda self, tmp, task_vars: {})
     monkeypatch.setattr(action.display, "display", said.append)
     return found.run(None, {"inventory_hostname": "a2-1", "fleet_progress": progress}), calls, said
 
 
-def test_slices_go_on_where_the_last_one_stopped(monkeypatch):
-    first = {
-        "changed": False,
-        "finished": False,
-        "replicas": [replica("configuring")],
-        "resume": {"began": 1, "watches": []},
-    }
-    last = {"changed": False, "finished": True, "replicas": [replica("ready", ready=True)]}
-    result, calls, said = plugin(monkeypatch, [first, last], timeout=60, replicas=None)
-    assert result == last
-    assert calls[0] == {"timeout": 60, "slice_seconds": action.SLICE_SECONDS}
-    assert calls[1]["resume"] == {"began": 1, "watches": []}
-    assert len(said) == 2
+WAITING = {"changed": False, "finished": False, "settled": False, "replicas": [replica("configuring")]}
+READY = {"changed": False, "finished": True, "replicas": [replica("ready", ready=True)]}
+
+
+def test_one_look_is_enough_where_all_serve(monkeypatch):
+    result, calls, said = plugin(monkeypatch, [{**READY, "settled": True, "invocation": {}}], timeout=60)
+    assert result == {**READY, "settled": True}
+    assert calls == [{"timeout": 60, "check_settled": True, "progress": "/tmp/job/progress"}]
+    assert said == []
+
+
+def test_the_wait_is_one_job_whose_progress_is_told(monkeypatch):
+    told = ["", "[", json.dumps([replica("loading weights", 2)]), json.dumps([replica("loading weights", 40)])]
+    result, calls, said = plugin(monkeypatch, [WAITING, dict(READY)], told=told, timeout=60, replicas=None)
+    assert result == READY
+    assert calls[1] == {"timeout": 60, "limit_seconds": 60 + action.SPARE_SECONDS}
+    assert [line.split("  ")[2] for line in said] == ["loading weights 2%", "loading weights 40%", "ready"]
 
 
 @pytest.mark.parametrize("progress", ["never", "auto"])
 def test_a_log_gets_the_result_alone(monkeypatch, progress):
-    monkeypatch.setattr(_live, "_is_on_terminal", lambda process: False)
-    _result, _calls, said = plugin(
-        monkeypatch, [{"finished": True, "replicas": [replica("ready", ready=True)]}], progress=progress
-    )
+    monkeypatch.setattr(_progress_lines, "_is_on_terminal", lambda process: False)
+    told = [json.dumps([replica("loading weights", 2)])]
+    _result, _calls, said = plugin(monkeypatch, [WAITING, dict(READY)], told=told, progress=progress)
     assert said == []
 
 
-def test_a_failure_ends_the_wait(monkeypatch):
+def test_a_failure_at_the_first_look_starts_no_wait(monkeypatch):
     failed = {"failed": True, "msg": "it ended", "replicas": [], "finished": True}
     result, calls, _said = plugin(monkeypatch, [failed])
     assert result["msg"] == "it ended"
@@ -100,5 +114,5 @@ def test_a_failure_ends_the_wait(monkeypatch):
 def test_check_mode_looks_once_and_says_nothing(monkeypatch):
     result, calls, said = plugin(monkeypatch, [{"changed": False, "finished": False, "replicas": []}], check_mode=True)
     assert result["finished"] is False
-    assert "slice_seconds" not in calls[0]
+    assert calls == [{}]
     assert said == []

@@ -66,10 +66,12 @@ def test_plan() -> None:
     assert found["image"]["repository"] == "http://mirror:8080/Eco-Tech/Qwen3.5-397B-A17B-w8a8-mtp.git"
     assert found["image_archive"] == ("/data/repositories/Eco-Tech--Qwen3.5-397B-A17B-w8a8-mtp/vllm-image/a2.tar")
     assert found["image_checksums"] == {"vllm-image/a2.tar": "ab"}
-    assert found["weights"] == "/data/models/Qwen3.5-27B"
+    assert found["weights"] == "/data/models/Qwen-AI--Qwen3.5-27B"
+    assert found["former_weights"] == "/data/models/Qwen3.5-27B"
     assert found["model"] == {
         "name": "Qwen3.5-27B",
         "repository": "http://mirror:8080/Qwen-AI/Qwen3.5-27B.git",
+        "identity": "Qwen-AI/Qwen3.5-27B",
         "revision": "main",
         "include": ["*"],
         "exclude": [],
@@ -80,8 +82,8 @@ def test_plan() -> None:
 
 def test_two_revisions_never_share_a_folder() -> None:
     other = dict(RELEASE, model=dict(RELEASE["model"], revision="v2"))
-    assert plan(other, generation="a2")["weights"] == "/var/lib/ascend-fleet/models/Qwen3.5-27B@v2"
-    assert plan(RELEASE, generation="a2")["weights"] == "/var/lib/ascend-fleet/models/Qwen3.5-27B"
+    assert plan(other, generation="a2")["weights"] == "/var/lib/ascend-fleet/models/Qwen-AI--Qwen3.5-27B@v2"
+    assert plan(RELEASE, generation="a2")["weights"] == "/var/lib/ascend-fleet/models/Qwen-AI--Qwen3.5-27B"
 
 
 def test_an_origin_without_a_scheme_is_refused() -> None:

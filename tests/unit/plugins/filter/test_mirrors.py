@@ -13,7 +13,7 @@ import yaml
 from ansible_collections.ascend.fleet.plugins.filter.artifact_requests import artifact_requests
 from ansible_collections.ascend.fleet.plugins.filter.artifact_sources import artifact_sources
 from ansible_collections.ascend.fleet.plugins.filter.artifact_trackers import artifact_trackers
-from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import lfs, mirrors
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import mirrors, names
 from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import plan as _release_select
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -89,20 +89,19 @@ def test_a_mirror_holds_each_thing_once(generations: list[str], architectures: l
 def test_a_mirror_holds_what_hosts_ask_for() -> None:
     """The manifest's key is made of the request: a mirror must ask for the very same as a host."""
 
-    def key(repository: str, revision: str, paths: list[str], exclude: list[str]) -> str:
-        name = lfs.repository_name(repository)
-        found: str = lfs.request_key(name, revision, paths, exclude)
+    def key(identity: str, revision: str, paths: list[str], exclude: list[str]) -> str:
+        found: str = names.request_key(identity, revision, paths, exclude)
         return found
 
     held = {
-        key(r["repository"], r["revision"], r["paths"], r["exclude"])
-        for r in artifact_requests([RELEASE], ["a2", "a3"], root="/r", origin="http://origin:8080")
+        key(r["identity"], r["revision"], r["paths"], r["exclude"])
+        for r in artifact_requests([RELEASE], ["a2", "a3"], root="/r", origin="http://origin:8080/prefix")
     }
     for generation, architecture in (("a2", "aarch64"), ("a2", "x86_64"), ("a3", "aarch64")):
         plan = _release_select.artifact_plan(RELEASE, generation=generation, architecture=architecture, root="/h")
-        assert key(plan["image"]["repository"], plan["image"]["revision"], [plan["image"]["path"]], []) in held
+        assert key(plan["image"]["identity"], plan["image"]["revision"], [plan["image"]["path"]], []) in held
         model = plan["model"]
-        assert key(model["repository"], model["revision"], model["include"], model["exclude"]) in held
+        assert key(model["identity"], model["revision"], model["include"], model["exclude"]) in held
 
 
 def test_the_role_s_defaults_are_those_that_hosts_assume() -> None:

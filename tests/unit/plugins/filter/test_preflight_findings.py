@@ -13,7 +13,7 @@ import yaml
 from ansible.errors import AnsibleFilterError
 from ansible_collections.ascend.fleet.plugins.filter import preflight_findings as plugin
 from ansible_collections.ascend.fleet.plugins.module_utils._node import collect
-from ansible_collections.ascend.fleet.plugins.module_utils._preflight import findings
+from ansible_collections.ascend.fleet.plugins.module_utils._preflight.facts import DEFAULT_MEMORY_BYTES
 
 RELEASE: dict[str, Any] = {"driver": {"version": "25.2.0"}, "cann": {"version": "8.5.0"}, "images": [], "serve": {}}
 NODE = {"npu_smi": collect.empty_npu_smi()["npu_smi"], "gathered": [], "effective_uid": 1000, "clock": 1790000000}
@@ -50,5 +50,5 @@ def test_the_documentation_names_every_parameter_with_its_default() -> None:
     options = yaml.safe_load(plugin.DOCUMENTATION)["options"]
     signature = inspect.signature(plugin.preflight_findings).parameters
     assert [*options][1:] == [*signature][1:]
-    assert options["memory_bytes"]["default"] == findings.DEFAULT_MEMORY_BYTES
+    assert options["memory_bytes"]["default"] == DEFAULT_MEMORY_BYTES
     assert plugin.FilterModule().filters()["preflight_findings"] is plugin.preflight_findings

@@ -201,3 +201,81 @@ def test_inspect_image_of_a_daemon_that_is_down_is_an_error() -> None:
     client, _cli = docker(image_inspect=(1, "[]\n", "Cannot connect to the Docker daemon"))
     with pytest.raises(_docker.DockerError, match="Cannot connect"):
         client.inspect_image("a:b")
+
+
+class TestUnknownIsAnError:
+    """A query that fails or does not end in time raises, with the command; it never looks like an empty answer."""
+
+    @pytest.mark.parametrize("answer", [(1, "", "Cannot connect to the Docker daemon"), (None, "", "")])
+    def test_a_listing(self, answer):
+        client, _cli = docker(ps=answer, image=answer)
+        for query in (client.containers, client.images, client.inspect_images):
+            with pytest.raises(
+                _docker.DockerError, match=r"`docker (ps|image ls) .*` (ended with status 1|did not end)"
+            ):
+                query()
+
+    @pytest.mark.parametrize("answer", [(0, "", ""), (0, "[]", ""), (0, "{}", ""), (None, "[]", "")])
+    def test_an_inspection_that_says_less_than_was_asked(self, answer):
+        client, _cli = docker(ps=(0, "a\n", ""), container=answer)
+        with pytest.raises(_docker.DockerError):
+            client.containers()
+
+    def test_what_vanished_meanwhile_is_left_out(self):
+        answer = (1, json.dumps([INSPECT]), "Error: No such container: b")
+        client, _cli = docker(ps=(0, "a\nb\n", ""), container=answer)
+        assert [c["name"] for c in client.containers()] == ["training"]
+
+
+class TestChanges:
+    def test_what_is_not_there_is_removed_and_stopped(self):
+        gone = (1, "", "Error response from daemon: No such container: x")
+        client, cli = docker(rm=gone, stop=gone, image_rm=(1, "", "Error: No such image: x"))
+        client.remove_container("x")
+        client.stop("x", seconds=5)
+        client.remove_image("x")
+        assert cli.calls == [
+            ("docker", "rm", "--force", "x"),
+            ("docker", "stop", "--time", "5", "x"),
+            ("docker", "image", "rm", "x"),
+        ]
+
+    def test_every_other_failure_is_an_error(self):
+        bad = (1, "", "Error response from daemon: conflict")
+        client, _cli = docker(rm=bad, stop=bad, image=bad, load=bad)
+        for change in (
+            lambda: client.remove_container("x"),
+            lambda: client.stop("x"),
+            lambda: client.remove_image("x"),
+            lambda: client.tag("a", "b:c"),
+            lambda: client.load("/x.tar", timeout=5),
+        ):
+            with pytest.raises(_docker.DockerError, match="conflict"):
+                change()
+
+    def test_a_run_that_passes_its_deadline_takes_its_container_along(self):
+        client, cli = docker(run=(None, "", ""), rm=(0, "", ""))
+        with pytest.raises(_docker.DockerError) as caught:
+            client.run("check", ["--network", "none"], "sha256:1", ["true"], timeout=3)
+        assert caught.value.timed_out
+        assert cli.calls == [
+            ("docker", "run", "--rm", "--name", "check", "--pull", "never", "--network", "none", "sha256:1", "true"),
+            ("docker", "rm", "--force", "check"),
+        ]
+
+    def test_a_program_that_the_container_lacks_is_not_a_missing_docker(self):
+        said = "docker: Error response from daemon: ... executable file not found in $PATH: unknown."
+        client, _cli = docker(run=(127, "", said))
+        with pytest.raises(_docker.DockerError) as caught:
+            client.run("check", [], "sha256:1", ["python3"], timeout=3)
+        assert caught.value.installed
+        assert caught.value.completed is not None
+        assert caught.value.completed.exit_status == 127
+
+
+@pytest.mark.parametrize(
+    ("labels", "ours"),
+    [({"ascend.fleet.managed": "true"}, True), ({"ascend.fleet.managed": "True"}, True), ({}, False), (None, False)],
+)
+def test_is_managed(labels, ours):
+    assert _docker.is_managed(labels) is ours

@@ -13,7 +13,9 @@ from typing import Any, Callable
 import pytest
 import yaml
 from ansible_collections.ascend.fleet.plugins.module_utils._node import collect
-from ansible_collections.ascend.fleet.plugins.module_utils._preflight import findings
+from ansible_collections.ascend.fleet.plugins.module_utils._preflight import catalogue, findings
+from ansible_collections.ascend.fleet.plugins.module_utils._preflight.check import AREAS, Check
+from ansible_collections.ascend.fleet.plugins.module_utils._preflight.words import GIB, numbers
 
 ROOT = Path(__file__).resolve().parents[4]
 TABLE = yaml.safe_load((ROOT / "plugins/plugin_utils/compatibility.yml").read_text(encoding="utf-8"))
@@ -40,7 +42,19 @@ RELEASE: dict[str, Any] = {
         "options": {"tensor-parallel-size": 4, "data-parallel-size": 1},
     },
 }
-NEED = {"/var/lib/ascend-fleet": 80 * findings.GIB, "docker": 40 * findings.GIB}
+PLAN: dict[str, Any] = {
+    "error": None,
+    "replicas": [
+        {
+            "unit": "vllm-qwen3.5@%d.service" % n,
+            "container_name": "vllm-qwen3.5-%d" % n,
+            "port": 8010 + n,
+            "hccl_if_base_port": 61000 + 64 * n,
+        }
+        for n in range(2)
+    ],
+}
+NEED = {"/var/lib/ascend-fleet": 80 * GIB, "docker": 40 * GIB}
 
 
 def healthy(generation: str = "a2") -> Node:
@@ -101,8 +115,8 @@ def healthy(generation: str = "a2") -> Node:
         "exists": True,
         "mount": "/",
         "filesystem": "xfs",
-        "total_bytes": 900 * findings.GIB,
-        "free_bytes": 500 * findings.GIB,
+        "total_bytes": 900 * GIB,
+        "free_bytes": 500 * GIB,
         "occupied_bytes": 0,
         "read_only": False,
     }
@@ -116,8 +130,8 @@ def healthy(generation: str = "a2") -> Node:
         storage_driver="overlay2",
         root_dir="/var/lib/docker",
         root_mount="/",
-        root_free_bytes=500 * findings.GIB,
-        root_total_bytes=900 * findings.GIB,
+        root_free_bytes=500 * GIB,
+        root_total_bytes=900 * GIB,
         architecture="aarch64",
     )
     smi = collect.empty_npu_smi()["npu_smi"]
@@ -157,8 +171,8 @@ def healthy(generation: str = "a2") -> Node:
         },
         "systemd": {"state": "running", "units": [], "error": None},
         "memory": {
-            "total_bytes": 1000 * findings.GIB,
-            "available_bytes": 900 * findings.GIB,
+            "total_bytes": 1000 * GIB,
+            "available_bytes": 900 * GIB,
             "swap_total_bytes": 0,
             "swap_free_bytes": 0,
         },
@@ -172,17 +186,20 @@ def healthy(generation: str = "a2") -> Node:
                 "net.ipv4.ip_local_reserved_ports": "",
             },
             "cpu_governors": ["performance"],
+            "processors": 192,
             "reboot_required": False,
         },
         "users": {"HwHiAiUser": {"uid": 1000, "gid": 1000, "group": "HwHiAiUser"}},
         "programs": {"git": "/usr/bin/git", "git-lfs": "/usr/bin/git-lfs", "docker": "/usr/bin/docker"},
+        "kernels": kernels("5.10.0-216", ("5.10.0-216", True)),
+        "pending": [],
         "gathered": sorted(collect.SUBSETS),
         "problems": [],
     }
 
 
 def check(node: Node, **options: Any) -> list[dict[str, Any]]:
-    settings: dict[str, Any] = {"generation": "a2", "required_bytes": NEED, "table": TABLE}
+    settings: dict[str, Any] = {"generation": "a2", "required_bytes": NEED, "table": TABLE, "plan": PLAN}
     release = options.pop("release", RELEASE)
     settings.update(options)
     return findings.findings(node, release, **settings)
@@ -221,6 +238,12 @@ def holder(**facts: Any) -> dict[str, Any]:
         "how": "npu-smi",
     }
     return dict(base, **facts)
+
+
+def card_ports(**facts: Any) -> list[dict[str, Any]]:
+    """What hccn_tool says of the eight network ports."""
+    base = {"link": "UP", "health": "Success", "tls": False, "error": None}
+    return [{"index": n, "ip": "29.1.0.%d" % n, **base, **facts} for n in range(8)]
 
 
 def put(path: str, value: Any) -> Callable[[Node], None]:
@@ -278,6 +301,11 @@ def both(*changes: Callable[[Node], None]) -> Callable[[Node], None]:
     return change
 
 
+def kernels(running: str, *installed: tuple[str, Any]) -> dict[str, Any]:
+    known = [{"version": version, "has_driver_module": has} for version, has in installed]
+    return {"running": running, "installed": known, "newest": installed[-1][0]}
+
+
 LISTENER = {
     "port": 8011,
     "address": "0.0.0.0",
@@ -296,13 +324,32 @@ PROVOKED: list[tuple[str, Callable[[Node], None], str, set[str]]] = [
     ("SYS-005", put("systemd state", "offline"), "offline", set()),
     ("SYS-006", put("systemd state", "starting"), "starting", set()),
     ("SYS-007", put("systemd units", [{"name": "vllm-qwen3.5@0.service", "active": "failed"}]), "qwen3.5@0", set()),
-    ("SYS-008", put("memory total_bytes", 32 * findings.GIB), "32 GiB", set()),
+    (
+        "SYS-007",
+        put("systemd units", [{"name": "vllm-qwen3.5@1.service", "active": "failed", "restarts": 3}]),
+        "vllm-qwen3.5@1.service failed (replica 1) after 3 restarts",
+        set(),
+    ),
+    (
+        "SYS-017",
+        put("kernels", kernels("5.10.0-216", ("5.10.0-216", True), ("5.10.0-250", False))),
+        "kernel 5.10.0-250 without the module, 5.10.0-216 running",
+        set(),
+    ),
+    (
+        "SYS-018",
+        put("pending", [{"package": "docker", "running": "24.0.7", "installed": "26.1.3"}]),
+        "docker 24.0.7 running, 26.1.3 installed",
+        set(),
+    ),
+    ("SYS-019", put("tuning processors", 32), "32 processors for 8 chips", set()),
+    ("SYS-008", put("memory total_bytes", 32 * GIB), "32 GiB", set()),
     ("SYS-009", put("clock", 12), "2025", set()),
     ("SYS-010", put("tuning reboot_required", True), "reboot-required", set()),
     ("SYS-011", put(SYSCTL + "kernel.numa_balancing", 1), "= 1", set()),
     (
         "SYS-012",
-        both(put(SYSCTL + "vm.swappiness", 100), put("memory swap_total_bytes", 8 * findings.GIB)),
+        both(put(SYSCTL + "vm.swappiness", 100), put("memory swap_total_bytes", 8 * GIB)),
         "= 100",
         set(),
     ),
@@ -463,18 +510,18 @@ PROVOKED: list[tuple[str, Callable[[Node], None], str, set[str]]] = [
         "OOM",
         set(),
     ),
-    ("DSK-001", put("disk 0 free_bytes", 60 * findings.GIB), "60 GiB free at /var/lib/ascend-fleet", set()),
-    ("DSK-002", put("docker root_free_bytes", 30 * findings.GIB), "30 GiB free in docker's folder", {"DSK-004"}),
+    ("DSK-001", put("disk 0 free_bytes", 60 * GIB), "60 GiB free at /var/lib/ascend-fleet", set()),
+    ("DSK-002", put("docker root_free_bytes", 30 * GIB), "30 GiB free in docker's folder", {"DSK-004"}),
     (
         "DSK-003",
         both(
-            put("disk 0 free_bytes", 100 * findings.GIB),
-            put("docker root_free_bytes", 100 * findings.GIB),
+            put("disk 0 free_bytes", 100 * GIB),
+            put("docker root_free_bytes", 100 * GIB),
         ),
         "100 GiB free at /",
         set(),
     ),
-    ("DSK-004", put("docker root_free_bytes", 41 * findings.GIB), "5 %", {"DSK-003"}),
+    ("DSK-004", put("docker root_free_bytes", 41 * GIB), "5 %", {"DSK-003"}),
     ("DSK-005", put("disk 0 filesystem", "nfs4"), "nfs4", set()),
     ("DSK-006", put("disk 0 free_bytes", None), "/var/lib/ascend-fleet", set()),
     ("DSK-007", put("disk 0 read_only", True), "read-only", set()),
@@ -483,6 +530,12 @@ PROVOKED: list[tuple[str, Callable[[Node], None], str, set[str]]] = [
     ("NET-001", put("ports", [dict(LISTENER, container="web")]), "container `web`", set()),
     ("NET-001", put("ports", [dict(LISTENER, unit=None, pid=None)]), "an unknown process", set()),
     ("NET-002", put("hccn", {"present": False, "kind": "missing", "addresses": [], "links": []}), "hccn.conf", set()),
+    (
+        "NET-002",
+        put("hccn", {"present": False, "kind": "dangling", "addresses": [], "links": []}),
+        "a link to a file that does not exist",
+        set(),
+    ),
     ("NET-003", lambda node: node["hccn"]["addresses"].pop(2), "davinci2", set()),
     ("NET-005", put("hccn links 3 status", "DOWN"), "davinci3 down", set()),
     ("NET-004", put(SYSCTL + "net.ipv4.ip_local_port_range", "1024 65535"), "61000-61127", set()),
@@ -530,8 +583,79 @@ def test_a_check_of_the_release_speaks(identity: str, change: dict[str, Any], wo
     assert words in mine[0]["message"]
 
 
+def with_chip(index: int, **facts: Any) -> list[dict[str, Any]]:
+    chips = card_ports()
+    chips[index].update(facts)
+    return chips
+
+
+# (id, the chips' ports, TLS on other hosts, words): an engine that runs on several hosts needs the cards' network
+ACROSS_HOSTS: list[tuple[str, list[dict[str, Any]], set[bool], str]] = [
+    ("NET-006", with_chip(3, link="DOWN"), {False}, "davinci3 down"),
+    ("NET-006", card_ports(link="DOWN"), {False}, "davinci0-7 down"),
+    ("NET-007", with_chip(2, ip=None), {False}, "no address for davinci2"),
+    ("NET-008", with_chip(5, tls=True), {False, True}, "TLS on for davinci5, off for davinci0-4,6-7"),
+    ("NET-008", card_ports(), {False, True}, "TLS off for davinci0-7, and the other way round on other hosts"),
+    ("NET-009", with_chip(1, error="`hccn_tool` hangs", link=None, ip=None, tls=None), {False}, "davinci1 (`hccn_"),
+    ("NET-009", [], {False}, "no answer for any card"),
+]
+
+
+@pytest.mark.parametrize(("identity", "chips", "tls", "words"), ACROSS_HOSTS)
+def test_an_engine_on_several_hosts_needs_the_cards_network(
+    identity: str, chips: list[dict[str, Any]], tls: set[bool], words: str
+) -> None:
+    node = healthy()
+    node["hccn"]["chips"] = chips
+    (found,) = check(node, plan={**PLAN, "spans_hosts": True}, fleet_tls=tls)
+    assert (found["id"], found["severity"]) == (identity, "error")
+    assert words in found["message"]
+
+
+def test_a_whole_network_of_the_cards_says_nothing() -> None:
+    node = healthy()
+    node["hccn"]["chips"] = card_ports()
+    assert check(node, plan={**PLAN, "spans_hosts": True}, fleet_tls={False}) == []
+
+
+@pytest.mark.parametrize("identity", ["NPU-007", "NPU-013"])
+@pytest.mark.parametrize(("generation", "all_at_once"), [("a2", True), ("a3", False)])
+def test_a_card_is_reset_only_when_nothing_is_served(identity: str, generation: str, all_at_once: bool) -> None:
+    node = healthy(generation)
+    node["devices"][0].update({"health": "Alarm"} if identity == "NPU-007" else {"hbm_used_mb": 20000})
+    node["systemd"]["units"] = [
+        {"name": "vllm-qwen3.5@%d.service" % n, "active": state} for n, state in ((1, "active"), (0, "inactive"))
+    ]
+    (found,) = check(node, generation=generation)
+    assert found["id"] == identity
+    stop = "drain and stop every replica of the host (`systemctl stop vllm-qwen3.5@1.service`), then reset the card"
+    assert stop in found["fix"]
+    assert ("resetting one card resets every NPU of the host" in found["fix"]) is all_at_once
+    written = catalogue.CATALOGUE[identity].fix
+    assert written.index("drain and stop every replica of the host") < written.index("reset the card")
+
+
+def test_docker_below_the_version_that_knows_clone3_is_a_warning_with_its_reason() -> None:
+    for version, expected in (
+        ("20.10.9", ["DKR-004"]),
+        ("20.10.10", []),
+        ("20.10.24+dfsg1", []),
+        ("18.9.0", ["DKR-004"]),
+    ):
+        assert ids(check(provoke(put("docker server_version", version)))) == expected
+    assert "can't start new thread" in catalogue.CATALOGUE["DKR-004"].what
+
+
+def test_a_layout_that_cannot_be_is_found_in_the_planners_words() -> None:
+    error = "found 8 usable chips (…); needed 12 for 3 replicas of 4. Fix: fewer replicas"
+    (found,) = check(healthy(), plan={"replicas": [], "error": error})
+    assert (found["id"], found["found"]) == ("NPU-019", "8 usable chips (…)")
+    assert (found["needed"], found["fix"]) == ("12 for 3 replicas of 4", "fewer replicas")
+
+
 def test_every_check_is_provoked() -> None:
-    assert {p[0] for p in PROVOKED} | {c[0] for c in RELEASE_CHECKS} == set(findings.CATALOGUE)
+    provoked = {p[0] for p in PROVOKED} | {c[0] for c in RELEASE_CHECKS} | {c[0] for c in ACROSS_HOSTS} | {"NPU-019"}
+    assert provoked == set(catalogue.CATALOGUE)
 
 
 # -- what must stay silent ------------------------------------------------------------------------------------------
@@ -555,15 +679,21 @@ SILENT: list[tuple[str, Callable[[Node], None]]] = [
     ("an idle chip's memory", put("devices * hbm_used_mb", 4200)),
     ("a build number", both(put("npu_smi driver_version", "25.2.0.B030"), put("npu_smi npu_smi_version", "25.2.0"))),
     ("another spelling", put("versions driver version", "V25.2.0")),
+    ("a newer kernel that has the module",
+        put("kernels", kernels("5.10.0-216", ("5.10.0-216", True), ("5.10.0-250", True)))),
+    ("a newer kernel of which it is not known",
+        put("kernels", kernels("5.10.0-216", ("5.10.0-216", True), ("5.10.0-250", None)))),
+    ("an older kernel without the module",
+        put("kernels", kernels("5.10.0-216", ("5.10.0-100", False), ("5.10.0-216", True)))),
+    ("40 processors for 8 chips", put("tuning processors", 40)),
+    ("chips whose links are down where one host serves alone", put("hccn chips", card_ports(link="DOWN"))),
     ("a redacted version", both(put("npu_smi driver_version", "xxx"), put("npu_smi npu_smi_version", "xxx"))),
     ("an empty package version", put("versions firmware package_version", None)),
     ("swappiness without swap", put(SYSCTL + "vm.swappiness", 100)),
     ("a degraded systemd", put("systemd state", "degraded")),
     ("podman absent, old docker-ce", put("docker server_version", "20.10.24+dfsg1")),
-    ("artifacts that are there already", both(
-        put("disk 0 free_bytes", 46 * findings.GIB), put("disk 0 occupied_bytes", 79 * findings.GIB))),
     ("an image that is loaded already", both(
-        put("docker root_free_bytes", 50 * findings.GIB), put("disk 0 free_bytes", 90 * findings.GIB),
+        put("docker root_free_bytes", 50 * GIB), put("disk 0 free_bytes", 90 * GIB),
         put("docker images", [{"id": "sha256:" + "1" * 64, "tags": ["vllm-ascend:r-a2"]}]))),
     ("a driver that the firmware lists", both(
         put("versions firmware compatible_version_drv", [["24.1.rc3", "24.1.rc3."], ["25.2.0", "25.2.0."]]),
@@ -640,14 +770,6 @@ def test_without_any_generation_nothing_is_counted() -> None:
     assert ids(check(node, generation=None)) == ["DEV-001"]
 
 
-@pytest.mark.parametrize(
-    ("generation", "replicas", "expected"),
-    [("a2", None, [8010, 8011]), ("a3", None, [8010, 8011, 8012, 8013]), ("a2", 1, [8010]), (None, None, [8010])],
-)
-def test_the_ports_follow_from_the_release(generation: Any, replicas: Any, expected: list[int]) -> None:
-    assert findings.service_ports(RELEASE, generation, replicas) == expected
-
-
 def test_a_broken_host_gives_findings_not_a_traceback() -> None:
     node = collect.identity(collect.Host(root="/nonexistent"))
     smi = dict(collect.empty_npu_smi()["npu_smi"], error="x", error_kind="missing")
@@ -672,11 +794,11 @@ def test_a_broken_host_gives_findings_not_a_traceback() -> None:
     [([0, 1, 2, 3], "0-3"), ([5], "5"), ([7, 0, 1], "0-1,7"), ([], ""), ([3, 3, 4], "3-4")],
 )
 def test_numbers_are_put_together(values: list[int], words: str) -> None:
-    assert findings.numbers(values) == words
+    assert numbers(values) == words
 
 
 def test_the_catalogue_is_well_formed() -> None:
-    entries = findings.catalogue()
+    entries = catalogue.catalogue()
     assert len(entries) >= 40
     for entry in entries:
         assert re.match(r"^(SYS|DRV|CANN|DEV|NPU|DKR|DSK|NET)-\d{3}$", entry["id"])
@@ -694,3 +816,14 @@ def test_a_check_that_stumbles_hides_no_other() -> None:
     found = check(node)
     assert "SYS-001" in ids(found)
     assert any("the check itself failed" in f["message"] for f in found)
+
+
+@pytest.mark.parametrize("module", catalogue._MODULES, ids=lambda m: m.__name__.rsplit(".", 1)[1])
+def test_a_module_lists_every_check_it_has(module: Any) -> None:
+    assert [v for v in vars(module).values() if isinstance(v, Check)] == list(module.CHECKS)
+
+
+def test_every_area_is_one_module_of_the_catalogue() -> None:
+    areas = [{c.area for c in module.CHECKS} for module in catalogue._MODULES]
+    assert all(len(a) == 1 for a in areas)
+    assert [a for own in areas for a in own] == list(AREAS.values())

@@ -6,13 +6,27 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
-from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import lfs
-from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.lfs import Partial, Pointer, TreeEntry
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import (
+    errors,
+    git_errors,
+    names,
+    rescue,
+    state,
+    takeover,
+    tree,
+    weights,
+)
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.request import Request
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.rescue import Partial
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.tree import Pointer, TreeEntry
 
 OID = "5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
 OTHER = "4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393"
+
+REQUEST = Request("https://modelers.cn/A/b.git", "main", "/nonexistent/b")
 
 
 @pytest.mark.parametrize(
@@ -43,7 +57,7 @@ OTHER = "4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393"
     ],
 )
 def test_parse_pointer(content: bytes, expected: Pointer | None) -> None:
-    assert lfs.parse_pointer(content) == expected
+    assert tree.parse_pointer(content) == expected
 
 
 def test_parse_ls_tree_leaves_out_links_and_submodules() -> None:
@@ -53,7 +67,7 @@ def test_parse_ls_tree_leaves_out_links_and_submodules() -> None:
         "120000 blob 3333333333333333333333333333333333333333\tlink\0"
         "160000 commit 4444444444444444444444444444444444444444\tsub\0"
     )
-    assert [(e.path, e.mode, e.blob[0]) for e in lfs.parse_ls_tree(text)] == [
+    assert [(e.path, e.mode, e.blob[0]) for e in tree.parse_ls_tree(text)] == [
         ("config.json", "100644", "1"),
         ("tools/run me.sh", "100755", "2"),
     ]
@@ -63,12 +77,12 @@ def test_parse_ls_tree_leaves_out_links_and_submodules() -> None:
     "path", ["../evil", "a/../../b", "/etc/passwd", ".git/config", "a/.GIT/hooks", "a//b", "\ufffd"]
 )
 def test_check_path_refuses(path: str) -> None:
-    with pytest.raises(lfs.ArtifactError):
-        lfs.check_path(path)
+    with pytest.raises(errors.ArtifactError):
+        tree.check_path(path)
 
 
 def test_check_path_accepts_dots_in_names() -> None:
-    lfs.check_path("a..b/.gitattributes")
+    tree.check_path("a..b/.gitattributes")
 
 
 @pytest.mark.parametrize(
@@ -95,7 +109,7 @@ def test_check_path_accepts_dots_in_names() -> None:
     ],
 )
 def test_matches(path: str, pattern: str, expected: bool) -> None:
-    assert lfs.matches(path, pattern) is expected
+    assert tree.matches(path, pattern) is expected
 
 
 def entries(*paths: str) -> list[TreeEntry]:
@@ -103,7 +117,7 @@ def entries(*paths: str) -> list[TreeEntry]:
 
 
 def test_select_names_what_matched_nothing() -> None:
-    chosen, unmatched = lfs.select(
+    chosen, unmatched = tree.select(
         entries("config.json", "a.safetensors", "picture.png"), ["*.json", "*.safetensors", "*.bin"], ["a.*"]
     )
     assert [e.path for e in chosen] == ["config.json"]
@@ -112,12 +126,12 @@ def test_select_names_what_matched_nothing() -> None:
 
 def test_near_names() -> None:
     names = ["vllm-image/Vllm-ascend-Qwen3_5-A2-Ubuntu-v0.tar", "vllm-image/Vllm-ascend-Qwen3_5-A3-Ubuntu-v0.tar", "x"]
-    assert lfs.near_names("Vllm-ascend-Qwen3_5-A2-Ubuntu-v1.tar", names)[0] == names[0]
-    assert lfs.near_names("completely different", names) == []
+    assert tree.near_names("Vllm-ascend-Qwen3_5-A2-Ubuntu-v1.tar", names)[0] == names[0]
+    assert tree.near_names("completely different", names) == []
 
 
 def test_rescue_takes_the_largest_orphan_and_deletes_the_rest() -> None:
-    rescue = lfs.plan_rescue(
+    found = rescue.plan_rescue(
         [
             Partial("/i/%s123" % OID, 100),
             Partial("/i/%s456" % OID, 900),
@@ -129,26 +143,26 @@ def test_rescue_takes_the_largest_orphan_and_deletes_the_rest() -> None:
         ],
         {OID: 1000, OTHER: 50},
     )
-    assert rescue.keep == {OID: Partial("/i/%s456" % OID, 900)}
-    assert rescue.whole == {}
-    assert sorted(rescue.delete) == sorted(
+    assert found.keep == {OID: Partial("/i/%s456" % OID, 900)}
+    assert found.whole == {}
+    assert sorted(found.delete) == sorted(
         ["/i/%s123" % OID, "/i/%s.part" % OID, "/tmp/%s789" % OTHER, "/i/%s999" % ("b" * 64)]
     )
-    assert rescue.bytes_kept == 900
+    assert found.bytes_kept == 900
 
 
 def test_rescue_of_a_whole_and_of_a_too_large_piece() -> None:
-    rescue = lfs.plan_rescue(
+    found = rescue.plan_rescue(
         [Partial("/i/%s1" % OID, 1000), Partial("/i/%s2" % OID, 1001), Partial("/i/%s2" % OTHER, 7)],
         {OID: 1000, OTHER: 5},
     )
-    assert rescue.whole == {OID: Partial("/i/%s1" % OID, 1000)}
-    assert sorted(rescue.delete) == sorted(["/i/%s2" % OID, "/i/%s2" % OTHER])
+    assert found.whole == {OID: Partial("/i/%s1" % OID, 1000)}
+    assert sorted(found.delete) == sorted(["/i/%s2" % OID, "/i/%s2" % OTHER])
 
 
 def test_rescue_prefers_the_right_name_on_equal_size() -> None:
-    rescue = lfs.plan_rescue([Partial("/i/%s1" % OID, 10), Partial("/i/%s.part" % OID, 10)], {OID: 1000})
-    assert rescue.keep[OID].file.endswith(".part")
+    found = rescue.plan_rescue([Partial("/i/%s1" % OID, 10), Partial("/i/%s.part" % OID, 10)], {OID: 1000})
+    assert found.keep[OID].file.endswith(".part")
 
 
 @pytest.mark.parametrize(
@@ -161,35 +175,35 @@ def test_rescue_prefers_the_right_name_on_equal_size() -> None:
     ],
 )
 def test_rewrite_origin(url: str, origin: str, expected: str) -> None:
-    assert lfs.rewrite_origin(url, origin) == expected
+    assert names.rewrite_origin(url, origin) == expected
 
 
 def test_rewrite_origin_wants_a_scheme() -> None:
-    with pytest.raises(lfs.ArtifactError, match="artifact_origin"):
-        lfs.rewrite_origin("https://modelers.cn/A/b.git", "mirror.example")
+    with pytest.raises(errors.ArtifactError, match="artifact_origin"):
+        names.rewrite_origin("https://modelers.cn/A/b.git", "mirror.example")
 
 
 @pytest.mark.parametrize("url", ["https://user:secret@host/a.git", "https://token@host/a.git"])
 def test_a_url_with_a_secret_is_refused_without_repeating_it(url: str) -> None:
-    with pytest.raises(lfs.ArtifactError) as caught:
-        lfs.check_repository(url)
+    with pytest.raises(errors.ArtifactError) as caught:
+        names.check_repository(url)
     assert "secret" not in str(caught.value)
     assert "token@" not in str(caught.value)
 
 
 @pytest.mark.parametrize("revision", ["main", "v1.0", "feature/x", "a" * 40])
 def test_check_revision_accepts(revision: str) -> None:
-    lfs.check_revision(revision)
+    names.check_revision(revision)
 
 
 @pytest.mark.parametrize("revision", ["", "--upload-pack=x", "+main", "a:b", "a..b", "a b", "main^", "main\n"])
 def test_check_revision_refuses(revision: str) -> None:
-    with pytest.raises(lfs.ArtifactError, match="revision"):
-        lfs.check_revision(revision)
+    with pytest.raises(errors.ArtifactError, match="revision"):
+        names.check_revision(revision)
 
 
 def test_check_repository_accepts_ssh_users() -> None:
-    lfs.check_repository("ssh://git@host/a.git")
+    names.check_repository("ssh://git@host/a.git")
 
 
 @pytest.mark.parametrize(
@@ -202,44 +216,44 @@ def test_check_repository_accepts_ssh_users() -> None:
     ],
 )
 def test_repository_folder(url: str, revision: str, expected: str) -> None:
-    assert lfs.repository_folder(url, revision) == expected
+    assert names.repository_folder(url, revision) == expected
 
 
 @pytest.mark.parametrize(("text", "expected"), [("..", "_.."), ("a/b c", "a-b-c"), ("Qwen3.5-27B", "Qwen3.5-27B")])
 def test_safe_name(text: str, expected: str) -> None:
-    assert lfs.safe_name(text) == expected
+    assert names.safe_name(text) == expected
 
 
 def test_state_survives_writing_and_reading() -> None:
-    state = lfs.State(
-        files={"a": lfs.Record(OID, 3, 1700000000000000001, 42, True)},
+    remembered = state.State(
+        files={"a": state.Record(OID, 3, 1700000000000000001, 42, True)},
         requests={"k": {"revision": "main", "commit": "c" * 40, "files": {"a": OID}, "used_at": 5.5}},
     )
-    assert lfs.load_state(lfs.dump_state(state), 7.0) == state
+    assert state.load_state(state.dump_state(remembered), 7.0) == remembered
     # A file of before it said when requests were used.
-    del state.requests["k"]["used_at"]
-    assert lfs.load_state(lfs.dump_state(state), 7.0).requests["k"]["used_at"] == 7.0
+    del remembered.requests["k"]["used_at"]
+    assert state.load_state(state.dump_state(remembered), 7.0).requests["k"]["used_at"] == 7.0
 
 
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "null", '{"version": 2}', '{"version": 1, "files": {"a": {"oid": 1}}, "requests": {}}']
 )
 def test_a_damaged_state_counts_as_empty(text: str) -> None:
-    assert lfs.load_state(text) == lfs.State()
+    assert state.load_state(text) == state.State()
 
 
 def test_remembered_commit_holds_for_every_request_of_a_revision() -> None:
-    state = lfs.State(requests={"k": {"revision": "main", "commit": "c", "files": {}}})
-    assert lfs.remembered_commit(state, "k", "main") == "c"
-    assert lfs.remembered_commit(state, "other", "main") == "c"
-    assert lfs.remembered_commit(state, "other", "v2") is None
+    remembered = state.State(requests={REQUEST.key: {"revision": "main", "commit": "c", "files": {}}})
+    assert takeover.remembered_commit(remembered, REQUEST) == "c"
+    assert takeover.remembered_commit(remembered, replace(REQUEST, paths=("a",))) == "c"
+    assert takeover.remembered_commit(remembered, replace(REQUEST, revision="v2")) is None
 
 
 def index_of(*shards: str, total: int = 0) -> str:
     return json.dumps({"metadata": {"total_size": total}, "weight_map": {"w%d" % n: s for n, s in enumerate(shards)}})
 
 
-WHOLE = {"config.json": 1, "tokenizer_config.json": 1, "tokenizer.json": 1, lfs.INDEX_FILE: 1, "m1.safetensors": 10}
+WHOLE = {"config.json": 1, "tokenizer_config.json": 1, "tokenizer.json": 1, weights.INDEX_FILE: 1, "m1.safetensors": 10}
 
 
 @pytest.mark.parametrize(
@@ -256,13 +270,13 @@ WHOLE = {"config.json": 1, "tokenizer_config.json": 1, "tokenizer.json": 1, lfs.
         (
             {"config.json": 1, "tokenizer_config.json": 1, "vocab.json": 1, "a.safetensors": 1, "b.safetensors": 1},
             None,
-            [lfs.INDEX_FILE + " is missing, though there are 2 shards"],
+            [weights.INDEX_FILE + " is missing, though there are 2 shards"],
         ),
         ({"config.json": 1, "tokenizer_config.json": 1, "qwen.tiktoken": 1, "model.safetensors": 1}, None, []),
     ],
 )
 def test_model_problems(sizes: dict[str, int], index: str | None, expected: list[str]) -> None:
-    problems = lfs.model_problems(sizes, index)
+    problems = weights.model_problems(sizes, index)
     assert bool(problems) == bool(expected)
     for part in expected:
         assert part in "; ".join(problems)
@@ -299,15 +313,20 @@ def test_model_problems(sizes: dict[str, int], index: str | None, expected: list
         ("expected OID bf3d7408, got 5cea420a after 30000000 bytes written", "corrupt", True),
         ("write /x/.git/lfs/incomplete/bf3d: no space left on device", "disk", False),
         ("git: 'lfs' is not a git command. See 'git --help'.", "git-lfs", False),
-        ("LFS: unexpected EOF", "unknown", True),
+        ("LFS: unexpected EOF", "silent", True),
+        ("fatal: unable to access 'http://h/x/': Empty reply from server", "silent", True),
+        ("fatal: unable to access 'http://h/x/': The requested URL returned error: 500", "server", True),
+        ("batch response: Fatal error: Server error: http://h/info/lfs/objects/batch from HTTP 502", "server", True),
+        ("fatal: http://h/x/info/refs not valid: is this a git repository?", "not-git", False),
+        ("git-lfs says a word that nobody knows", "unknown", True),
     ],
 )
 def test_explain(output: str, kind: str, again: bool) -> None:
-    found = lfs.explain(output)
+    found = git_errors.explain(output)
     assert (found.kind, found.again) == (kind, again)
     assert found.message
 
 
 def test_last_words_leave_out_noise_and_secrets() -> None:
     text = "fetch: Fetching reference x\nfatal: https://u:pw@h/ failed\n\nErrors logged to '/x'.\nUse `git lfs logs`\n"
-    assert lfs.last_words(text) == "fatal: https://h/ failed"
+    assert git_errors.last_words(text) == "fatal: https://h/ failed"

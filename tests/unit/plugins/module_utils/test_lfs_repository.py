@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import lfs
-from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import repository as _lfs_repository
-from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.lfs import ArtifactError
-from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.repository import (
-    Outcome,
-    Repository,
-    Request,
-)
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import names, work_tree
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import repository as _repository
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.deadline import Deadline, Run
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.errors import ArtifactError
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.repository import Repository
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.request import Outcome, Request
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.swarm import Settings, Swarm
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.transfer import Transfer
 from ansible_collections.ascend.fleet.plugins.module_utils._base import command
 
 pytestmark = pytest.mark.skipif(
@@ -136,18 +136,18 @@ def test_second_run_runs_no_command_and_reads_no_file(
     first = ensure(origin, dest, layout="model")
     shutil.rmtree(origin)
     monkeypatch.setattr(command, "run", no_commands)
-    monkeypatch.setattr(_lfs_repository, "_sha256", no_commands)
+    monkeypatch.setattr(work_tree, "hash_file", no_commands)
     second = ensure(origin, dest, layout="model")
     assert not second.changed
     assert second.commit == first.commit
     assert [w.path for w in second.files] == [w.path for w in first.files]
-    foreseen = Repository(request(origin, dest, layout="model")).foresee(str(tmp_path / "scratch"))
+    foreseen = Repository(request(origin, dest, layout="model")).plan(str(tmp_path / "scratch"))
     assert not foreseen.changed
 
 
 def test_foresee_is_exact_and_writes_nothing(origin: Path, tmp_path: Path) -> None:
     dest = tmp_path / "dest"
-    outcome = Repository(request(origin, dest)).foresee(str(tmp_path / "scratch"))
+    outcome = Repository(request(origin, dest)).plan(str(tmp_path / "scratch"))
     assert outcome.changed
     assert outcome.known
     assert not dest.exists()
@@ -157,8 +157,8 @@ def test_foresee_is_exact_and_writes_nothing(origin: Path, tmp_path: Path) -> No
 
 
 def test_foresee_without_git_says_so(origin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_lfs_repository, "_which", lambda name: None)
-    outcome = Repository(request(origin, tmp_path / "dest")).foresee(str(tmp_path))
+    monkeypatch.setattr(_repository, "missing_programs", lambda: ["git", "git-lfs"])
+    outcome = Repository(request(origin, tmp_path / "dest")).plan(str(tmp_path))
     assert (outcome.changed, outcome.known) == (True, False)
     with pytest.raises(ArtifactError, match="git-lfs"):
         ensure(origin, tmp_path / "dest")
@@ -247,8 +247,9 @@ def test_the_largest_orphan_is_given_the_name_git_lfs_looks_for(origin: Path, tm
     oid = "ab" * 32
     (incomplete / (oid + "1")).write_bytes(b"12")
     (incomplete / (oid + "2")).write_bytes(b"1234")
-    repository = Repository(request(origin, dest))
-    assert repository._rescue({oid: 10}) == 4
+    tree = work_tree.WorkTree(str(dest))
+    transfer = Transfer(tree, str(tmp_path / "staging"), Swarm(str(tmp_path / "swarm"), Settings()), Run(Deadline(60)))
+    assert transfer.recover({oid: 10}) == 4
     assert [(p.name, p.read_bytes()) for p in incomplete.iterdir()] == [(oid + ".part", b"1234")]
 
 
@@ -324,9 +325,9 @@ def test_the_token_is_in_no_argument_and_in_no_environment(
     def run(argv: list[str], **options: Any) -> command.Completed:
         seen.append(" ".join(argv) + repr(options.get("env")))
         for argument in argv:
-            if argument.startswith("credential.https://host.example.helper=/"):
-                helper = argument.partition("=")[2]
-                helpers.append(subprocess.run([helper, "get"], stdout=subprocess.PIPE, check=True, text=True).stdout)
+            if argument.startswith("credential.https://host.example.helper=!"):
+                helper = argument.partition("=!")[2]  # a shell runs it, as git does
+                helpers.append(subprocess.check_output(["sh", "-c", helper + " get"], text=True))
         return command.Completed(tuple(argv), 128, "", "fatal: couldn't find remote ref x", False)
 
     monkeypatch.setattr(command, "run", run)
@@ -412,8 +413,8 @@ def test_bytes_of_ordinary_files_stay_as_the_repository_has_them(origin: Path, t
 
 
 def test_request_key_ignores_the_order_of_names_and_the_host() -> None:
-    assert lfs.request_key("m", "main", ["a", "b"], []) == lfs.request_key("m", "main", ["b", "a"], [])
-    assert lfs.request_key("m", "main", ["a"], []) != lfs.request_key("m", "main", [], ["a"])
+    assert names.request_key("m", "main", ["a", "b"], []) == names.request_key("m", "main", ["b", "a"], [])
+    assert names.request_key("m", "main", ["a"], []) != names.request_key("m", "main", [], ["a"])
 
 
 def test_a_mirror_s_store_gives_the_same_and_the_origin_the_rest(origin: Path, tmp_path: Path) -> None:

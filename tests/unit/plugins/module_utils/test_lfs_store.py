@@ -21,15 +21,14 @@ from pathlib import Path
 from typing import Any, Iterator
 
 import pytest
-from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import lfs, stores, torrent
-from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import repository as _lfs_repository
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import manifest, names, stores, torrent
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import repository as _repository
 from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import swarm as _swarm
-from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.lfs import ArtifactError, Manifest, Wanted
-from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.repository import (
-    Outcome,
-    Repository,
-    Request,
-)
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.errors import ArtifactError
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.manifest import Manifest
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.repository import Repository
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.request import Outcome, Request
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.tree import Wanted
 
 TESTS = Path(__file__).resolve().parents[3]
 # A checkout is made importable by conftest.py; where ansible-test runs, it lies below ansible_collections/.
@@ -38,7 +37,7 @@ COMMIT = "c" * 40
 REPOSITORY = "https://nowhere.invalid/A/b.git"
 LARGE = random.Random(1).randbytes(3_000_000)
 SMALL = {"config.json": b"{}", "sub/README.md": b"hello\n"}
-KEY = lfs.request_key("b", "main", ["*"], [])
+KEY = names.request_key("A/b", "main", ["*"], [])
 
 
 def oid_of(content: bytes) -> str:
@@ -54,7 +53,7 @@ def make_store(folder: Path, files: dict[str, bytes], commit: str = COMMIT, key:
         target.write_bytes(content)
         wanted.append(Wanted(path, "", oid, len(content), path.endswith(".bin")))
     (folder / "manifests").mkdir(exist_ok=True)
-    text = lfs.dump_manifest(Manifest("b", "main", commit, tuple(wanted)))
+    text = manifest.dump_manifest(Manifest("A/b", "main", commit, tuple(wanted)))
     (folder / "manifests" / (key + ".json")).write_text(text)
     return folder
 
@@ -162,7 +161,7 @@ def test_everything_comes_and_the_second_run_asks_nobody(server: Server, tmp_pat
 
 def test_foresee_tells_what_is_missing_without_writing(server: Server, tmp_path: Path) -> None:
     (tmp_path / "scratch").mkdir()
-    foreseen = Repository(request(tmp_path / "dest", server.url)).foresee(str(tmp_path / "scratch"))
+    foreseen = Repository(request(tmp_path / "dest", server.url)).plan(str(tmp_path / "scratch"))
     assert [w.path for w in foreseen.missing] == ["config.json", "sub/README.md", "large.bin"]
     assert not (tmp_path / "dest").exists()
 
@@ -175,7 +174,8 @@ def test_killed_at_ten_points_it_brings_every_byte_once(server: Server, tmp_path
     part = part_of(dest, LARGE)
     program = (
         "import sys; sys.path[:0] = %r; import conftest\n"
-        "from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.repository import Repository, Request\n"
+        "from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.repository import Repository\n"
+        "from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.request import Request\n"
         "Repository(Request(repository=%r, revision='main', dest=%r, sources=(%r,), ask_origin=False)).ensure()\n"
         % (PATHS, REPOSITORY, str(dest), server.url)
     )
@@ -324,14 +324,14 @@ def test_a_disk_that_is_too_small_is_known_before_any_large_byte(
 def test_a_manifest_that_would_lead_astray_is_none(change: dict[str, Any]) -> None:
     entry = {"path": "a", "oid": "0" * 64, "size": 1, "lfs": True, **change}
     text = json.dumps({"version": 1, "repository": "b", "revision": "main", "commit": COMMIT, "files": [entry]})
-    assert lfs.parse_manifest(text) is None
+    assert manifest.parse_manifest(text) is None
 
 
 def test_a_revision_that_moved_leaves_nothing_of_the_former(server: Server, tmp_path: Path) -> None:
     dest = tmp_path / "dest"
     kept, gone = b"kept" * 1000, b"gone" * 1000
     make_store(server.folder, {**SMALL, "large.bin": LARGE, "kept.bin": kept, "gone.bin": gone})
-    make_store(server.folder, {"kept.bin": kept}, key=lfs.request_key("b", "main", ["kept.bin"], []))
+    make_store(server.folder, {"kept.bin": kept}, key=names.request_key("A/b", "main", ["kept.bin"], []))
     ensure(dest, server.url)
     ensure(dest, server.url, paths=("kept.bin",))
     make_store(server.folder, {**SMALL, "large.bin": LARGE[::-1]}, commit="d" * 40)
@@ -357,7 +357,7 @@ def test_what_a_store_holds_is_published_readable_and_once(server: Server, tmp_p
         assert mode & 0o005 == (0o005 if path.is_dir() else 0o004), path
     assert not ensure(tmp_path / "dest", store=str(store)).changed
     target.unlink()
-    assert not Repository(request(tmp_path / "dest", store=str(store))).peek().settled
+    assert not Repository(request(tmp_path / "dest", store=str(store))).is_settled().settled
     assert ensure(tmp_path / "dest", store=str(store)).changed
     assert target.exists()
     # And it is a store: another host takes all of it.
@@ -382,7 +382,7 @@ def test_proxies_of_the_environment_are_not_asked(
 
 
 def test_the_module_needs_no_git_for_a_mirror(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_lfs_repository, "_which", lambda name: None)
+    monkeypatch.setattr(_repository, "missing_programs", lambda: ["git", "git-lfs"])
     assert ensure(tmp_path / "dest", server.url).changed
     with pytest.raises(ArtifactError, match="needed are git and git-lfs") as caught:
         ensure(tmp_path / "other", "http://127.0.0.1:9", ask_origin=True)

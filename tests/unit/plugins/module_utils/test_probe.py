@@ -10,6 +10,7 @@ import json
 
 import pytest
 from ansible_collections.ascend.fleet.plugins.module_utils._base.http_client import Answer
+from ansible_collections.ascend.fleet.plugins.module_utils._host.systemd import SystemdError
 from ansible_collections.ascend.fleet.plugins.module_utils._serving import probe
 from ansible_collections.ascend.fleet.plugins.plugin_utils import _releases
 
@@ -141,6 +142,13 @@ class TestWrong:
         (line,) = probe.report(records).splitlines()
         assert "found connection refused at http://127.0.0.1:8010" in line
         assert words in line
+
+    def test_a_systemd_that_does_not_answer_is_named(self, questions):
+        def unit_state(_unit):
+            raise SystemdError("found: `systemctl show` did not end within its deadline; needed success")
+
+        record, _sent = ask(questions[0], Answer(None, error="connection refused", refused=True), unit_state=unit_state)
+        assert "is not known either: found: `systemctl show` did not end" in record["problems"][0]
 
     def test_a_timeout_does_not_end_the_questions(self, questions):
         def fetch(_url, **_options):

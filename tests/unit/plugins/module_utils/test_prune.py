@@ -17,10 +17,13 @@ from typing import Any, Callable
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import lfs, stores
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import manifest, stores
 from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import prune as _prune
-from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import repository as _lfs_repository
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import repository as _repository
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.manifest import Manifest
 from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.prune import Revision
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.request import Request
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.tree import Wanted
 from ansible_collections.ascend.fleet.plugins.module_utils._base import command, locks
 from ansible_collections.ascend.fleet.plugins.modules import artifact_prune
 
@@ -178,7 +181,7 @@ class Site:
 
     def bring(self, *paths: str, folder: str = "repositories/O--images", store: bool = True) -> str:
         """Have files in a folder; return the request's key."""
-        request = _lfs_repository.Request(
+        request = Request(
             repository=REPOSITORY,
             revision=folder.partition("@")[2] or "main",
             dest=str(self.root / folder),
@@ -187,21 +190,21 @@ class Site:
             ask_origin=False,
             store=str(self.store) if store else None,
         )
-        files = tuple(lfs.Wanted(p, "", oid_of(p), len(CONTENTS[p]), p != README) for p in paths)
-        manifest = lfs.Manifest("images", request.revision, "c" * 40, files)
+        files = tuple(Wanted(p, "", oid_of(p), len(CONTENTS[p]), p != README) for p in paths)
+        held = Manifest("images", request.revision, "c" * 40, files)
         for name, content in [(stores.object_path(oid_of(p)), CONTENTS[p]) for p in paths] + [
-            (stores.manifest_path(request.key), lfs.dump_manifest(manifest).encode())
+            (stores.manifest_path(request.key), manifest.dump_manifest(held).encode())
         ]:
             (self.source / name).parent.mkdir(parents=True, exist_ok=True)
             (self.source / name).write_bytes(content)
-        _lfs_repository.Repository(request).ensure()
+        _repository.Repository(request).ensure()
         shutil.rmtree(self.source)
         return request.key
 
     def is_settled(self, *paths: str) -> bool:
         dest = str(self.root / "repositories/O--images")
-        request = _lfs_repository.Request(REPOSITORY, "main", dest, paths=paths, store=str(self.store))
-        return _lfs_repository.Repository(request).peek().settled
+        request = Request(REPOSITORY, "main", dest, paths=paths, store=str(self.store))
+        return _repository.Repository(request).is_settled().settled
 
     def prune(
         self, keep: int, *current: str, check: bool = False, needs: str = "", store: bool = True
@@ -231,7 +234,7 @@ class Site:
         return all(
             (self.store / stores.object_path(w.oid)).exists()
             for name in (self.store / "manifests").iterdir()
-            for w in lfs.parse_manifest(name.read_text()).files  # type: ignore[union-attr]
+            for w in manifest.parse_manifest(name.read_text()).files  # type: ignore[union-attr]
         )
 
 
@@ -464,8 +467,8 @@ def test_who_waited_for_a_folder_that_was_removed_begins_anew(site: Site, monkey
             _prune.remove_folder(str(folder))
             holder.close()
 
-        real = _lfs_repository.Repository
-        monkeypatch.setattr(_lfs_repository, "Repository", lambda request: real(request, sleep))
+        real = _repository.Repository
+        monkeypatch.setattr(_repository, "Repository", lambda request: real(request, sleep))
         site.bring(V1)
     monkeypatch.undo()
     assert site.is_settled(V1)

@@ -10,6 +10,7 @@ import json
 import pytest
 from ansible_collections.ascend.fleet.plugins.module_utils._base.command import Completed
 from ansible_collections.ascend.fleet.plugins.module_utils._base.http_client import Answer
+from ansible_collections.ascend.fleet.plugins.module_utils._host.systemd import SystemdError
 from ansible_collections.ascend.fleet.plugins.module_utils._serving import ready as _ready
 
 REFUSED = Answer(None, error="connection refused", refused=True)
@@ -34,6 +35,7 @@ class World:
         self.model = "qwen3.5"
         self.requests = lambda t: (0, 0)
         self.commands = []
+        self.fails = lambda program, t: False
 
     @property
     def t(self):
@@ -45,6 +47,8 @@ class World:
     def run(self, argv, *, timeout):
         self.commands.append(argv)
         out = ""
+        if self.fails(argv[0], self.t):
+            return Completed(tuple(argv), None, "", "", True)
         if argv[0] == "systemctl":
             for name in argv[argv.index("--") + 1 :]:
                 out += "Id=%s\n" % name + "".join("%s=%s\n" % p for p in self.units[name](self.t).items()) + "\n"
@@ -114,36 +118,35 @@ class TestReady:
             (1, "(Worker pid=4) INFO 11-22 08:20:16 [x.py:68] Starting to load model /m..."),
             (5, "Loading safetensors checkpoint shards:  42% Completed | 5/12"),
         ]
+        seen = []
         found = watcher(world)
-        found.wait(found.look_ready, 10)
-        assert not found.finished
-        assert found.watches[0].text() == "loading weights 42%"
+        found.wait(found.look_ready, report=lambda: seen.append((world.t, found.watches[0].text())))
+        assert dict(seen)[10.0] == "loading weights 42%"
 
-    def test_a_wait_in_slices_is_one_wait(self, world):
+    def test_each_line_is_read_once(self, world):
         world.journal[UNITS[0]] = [(5, "Loading safetensors checkpoint shards:  42% Completed | 5/12")]
-        state, slices = None, 0
-        while True:
-            more = {}
-            if state:
-                state = json.loads(json.dumps(state))
-                more = {"watches": [_ready.Watch(**w) for w in state["watches"]], "began": state["began"]}
-            found = watcher(world, **more)
-            found.wait(found.look_ready, 5)
-            slices += 1
-            if found.finished:
-                break
-            state = found.state()
-        assert slices > 3
-        assert 30 <= found.watches[0].seconds <= 33
-        # Each line was read once: every slice goes on after the last one's cursor.
+        ready(world)
         reads = [c for c in world.commands if c[0] == "journalctl"]
         assert sum("--after-cursor=1" in c for c in reads) > 3
+
+    def test_one_look(self, world):
+        found = watcher(world)
+        found.wait(found.look_ready, once=True)
+        assert (found.finished, found.failures, world.t) == (False, [], 0)
+
+    def test_a_unit_that_waits_for_its_chips(self, world):
+        starting = {**RUNNING, "ActiveState": "activating", "SubState": "start-pre"}
+        world.units[UNITS[0]] = lambda t: starting
+        world.journal[UNITS[0]] = [(1, "waiting for chips, 590 s at most: no device node /dev/davinci0")]
+        found = watcher(world, timeout=60)
+        found.wait(found.look_ready)
+        assert "still waiting for its chips" in found.failures[0]
 
     def test_the_servers_own_word_is_not_enough(self, world):
         world.ready_at = dict.fromkeys(UNITS, 10**9)
         world.journal[UNITS[0]] = [(1, "INFO:     Application startup complete.")]
-        found = watcher(world)
-        found.wait(found.look_ready, 10)
+        found = watcher(world, timeout=10)
+        found.wait(found.look_ready)
         assert not found.watches[0].ready
         assert found.watches[0].stage == "starting_server"
 
@@ -209,7 +212,7 @@ class TestReady:
     def test_systemd_gave_up(self, world):
         dead = {**RUNNING, "ActiveState": "failed", "SubState": "failed", "Result": "start-limit-hit", "NRestarts": "3"}
         world.units[UNITS[1]] = lambda t: dead
-        assert "systemd gave up starting it (start-limit-hit)" in ready(world).failures[0]
+        assert "systemd does not start it again (start-limit-hit)" in ready(world).failures[0]
         assert "after 3 restarts" in ready(world).failures[0]
 
     def test_killed_by_a_signal(self, world):
@@ -262,3 +265,35 @@ class TestIdle:
         found.wait(found.look_idle)
         assert found.finished
         assert world.t == 0
+
+
+class TestUnknown:
+    """A systemd or a journal that does not answer says nothing: neither ready nor failed, and above all not idle."""
+
+    def test_a_short_silence_of_systemd_decides_nothing(self, world):
+        world.fails = lambda program, t: program == "systemctl" and 10 <= t < 60
+        assert not ready(world).failures
+        assert 60 <= world.t <= 63
+
+    def test_a_long_one_ends_the_wait_with_the_command(self, world):
+        world.fails = lambda program, t: program == "systemctl" and t >= 10
+        with pytest.raises(SystemdError, match=r"`systemctl show .* did not end within its deadline"):
+            ready(world)
+        assert 125 <= world.t <= 135
+
+    @pytest.mark.parametrize("requests", [(3, 0), (0, 0)])
+    def test_idle_is_not_taken_from_a_systemd_that_does_not_answer(self, world, requests):
+        world.ready_at = dict.fromkeys(UNITS, 0)
+        world.requests = lambda t: requests
+        world.fails = lambda program, t: program == "systemctl"
+        found = watcher(world, timeout=60)
+        with pytest.raises(SystemdError):
+            found.wait(found.look_idle)
+        assert not any(w.ready for w in found.watches)
+
+    def test_a_journal_that_cannot_be_read_is_named(self, world):
+        world.ready_at = dict.fromkeys(UNITS, 10**9)
+        world.fails = lambda program, t: program == "journalctl"
+        failures = ready(world, silence_timeout=60).failures
+        assert "found: `journalctl" in failures[0]
+        assert "no new line" not in failures[0]

@@ -9,13 +9,13 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from ansible_collections.ascend.fleet.plugins.module_utils._preflight import findings as _findings
 from ansible_collections.ascend.fleet.plugins.module_utils._preflight import report as _preflight
+from ansible_collections.ascend.fleet.plugins.module_utils._preflight.catalogue import CATALOGUE
 from ansible_collections.ascend.fleet.plugins.plugin_utils._compatibility import compatibility_table
 
 
 def finding(identity: str, found: str = "x", ignored: bool = False) -> dict[str, Any]:
-    check = _findings.CATALOGUE[identity]
+    check = CATALOGUE[identity]
     return {
         "id": identity,
         "severity": check.severity,
@@ -110,7 +110,7 @@ def test_junit() -> None:
     root = ElementTree.fromstring(_preflight.junit(build()))
     suites = {s.get("name"): s for s in root}
     assert list(suites) == list(FINDINGS)
-    assert suites["a2-1"].get("tests") == str(len(_findings.CATALOGUE))
+    assert suites["a2-1"].get("tests") == str(len(CATALOGUE))
     failures = [c.get("name", "") for c in suites["a2-1"] if c.find("failure") is not None]
     assert [f.split()[0] for f in failures] == ["DRV-003"]
     assert len(suites["a3-2"].findall("testcase/skipped")) == 1
@@ -231,3 +231,15 @@ def test_a_hosts_failure_is_one_line() -> None:
     assert (
         _preflight.build(["h"], {"h": None}, None, {"h": "gone"})["hosts"]["h"]["summary"] == "h was not checked: gone"
     )
+
+
+def test_what_a_terminal_would_obey_is_escaped() -> None:
+    evil = "a2\x1b[2J\u202e1"
+    found = [finding("DRV-003", "driver \x1b]0;title\x07 \x9b1m\r")]
+    report = _preflight.build([evil, "h2"], {evil: found, "h2": None}, None, {"h2": "unreachable: \x1b[31m no"})
+    texts = [line for line, _tone in _preflight.lines(report, "for \x1b[1mr")]
+    texts += [report["hosts"][evil]["text"], report["hosts"][evil]["summary"], report["hosts"]["h2"]["summary"]]
+    assert all(c == "\n" or c.isprintable() for text in texts for c in text)
+    assert any("\\x1b]0;title\\x07 \\x9b1m" in text for text in texts), "nothing is lost"
+    assert any("a2\\x1b[2J\\u202e1" in text for text in texts)
+    assert ElementTree.fromstring(_preflight.junit(report)).findall("testsuite")

@@ -14,8 +14,12 @@ import pytest
 from ansible_collections.ascend.fleet.plugins.module_utils._base.command import Completed
 from ansible_collections.ascend.fleet.plugins.module_utils._host import systemd
 from ansible_collections.ascend.fleet.plugins.module_utils._serving import container as _container
-from ansible_collections.ascend.fleet.plugins.module_utils._serving import plan, unit_file
+from ansible_collections.ascend.fleet.plugins.module_utils._serving import plan, support, unit_file, unit_steps
 from ansible_collections.ascend.fleet.plugins.module_utils._serving import units as _units
+from ansible_collections.ascend.fleet.plugins.module_utils._serving.deployed import UnitsError, deployed
+from ansible_collections.ascend.fleet.plugins.module_utils._serving.settings import ServingError, Settings
+
+FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
 
 
 class Killed(BaseException):
@@ -37,6 +41,9 @@ class Machine:
         self.die_at: int | None = None
         self.has_docker = True
         self.has_systemd = True
+        self.version = 257
+        self.images = {"image"}
+        self.waits_for_chips = self.waits_for_docker = False
         self.fails: dict[str, str] = {}
 
     def step(self):
@@ -63,7 +70,9 @@ class Machine:
     def systemctl(self, argv):
         names = [a for a in argv if a.endswith(".service")]
         out = ""
-        if argv[1] == "show":
+        if argv[1] == "--version":
+            out = "systemd %d (%d.1)\n" % (self.version, self.version)
+        elif argv[1] == "show":
             out = "\n".join(self.show(n) for n in names)
         elif argv[1] == "daemon-reload":
             for name in list(self.loaded):
@@ -77,6 +86,10 @@ class Machine:
         elif argv[1] == "disable":
             for name in names:
                 self.link(name).unlink()
+        elif argv[1] == "start" and (self.waits_for_chips or self.waits_for_docker):
+            for name in names:
+                self.active[name] = "activating" if self.waits_for_chips else "inactive"
+            return Completed(tuple(argv), None, "", "", True)
         elif argv[1] == "start":
             for name in names:
                 if self.active.get(name) != "active":
@@ -119,6 +132,10 @@ class Machine:
     def docker(self, argv):
         if "ps" in argv:
             return Completed(tuple(argv), 0, "\n".join(self.containers), "", False)
+        if argv[1] == "image":
+            if argv[-1] in self.images:
+                return Completed(tuple(argv), 0, json.dumps([{"Id": argv[-1]}]), "", False)
+            return Completed(tuple(argv), 1, "[]", "Error: No such image: %s" % argv[-1], False)
         if "inspect" in argv:
             found = [
                 {
@@ -186,6 +203,7 @@ def unit(machine, number=0, model="qwen3.5", **environment):
     }
     return {
         "name": name,
+        "image": "image",
         "container_name": container,
         "environment": environment,
         "config_hash": digest,
@@ -197,19 +215,20 @@ def unit(machine, number=0, model="qwen3.5", **environment):
             docker_argv=[*argv, "ascend.fleet.config=" + digest, "image"],
             metadata=metadata,
             stop_seconds=60,
+            delay_argv=support.delay_argv(name),
         ),
     }
 
 
 def run(machine, units, secrets=None, **more):
-    report, removed = host(machine).present(units, secrets or {}, **more)
+    report, removed, _support = host(machine).present(units, secrets or {}, **more)
     return [r["steps"] for r in report], removed
 
 
 def as_wanted(machine, units):
     for wanted in units:
         name = wanted["name"]
-        assert machine.text(name) == wanted["content"]
+        assert machine.text(name) == unit_file.for_systemd(wanted["content"], machine.version)
         assert machine.active[name] == "active"
         assert machine.containers[wanted["container_name"]]["config"] == wanted["config_hash"]
         assert machine.link(name).is_symlink()
@@ -219,6 +238,8 @@ def as_wanted(machine, units):
         assert all(os.path.isdir(d) for d in wanted["directories"])
     names = {u["name"] for u in units}
     assert {p.name for p in machine.unit_dir.glob("vllm-*.service")} == names
+    for path, text in support.support_files(str(machine.unit_dir), str(machine.config_dir)).items():
+        assert Path(path).read_text() == text
     assert {p.name for p in machine.config_dir.glob("*.env")} == {n[: -len(".service")] + ".env" for n in names}
     assert {c["unit"] for c in machine.containers.values()} == names
     assert not [p for p in machine.unit_dir.iterdir() if p.name.startswith(".")]
@@ -245,7 +266,7 @@ class TestPresent:
         run(machine, [unit(machine)])
         changed = unit(machine)
         changed["content"] = changed["content"].replace("RestartSec=10", "RestartSec=20")
-        assert run(machine, [changed])[0] == [["write unit", "reload systemd"]]
+        assert run(machine, [changed])[0] == [["write unit text", "reload systemd"]]
         assert len(machine.starts) == 1
 
     @pytest.mark.parametrize("state", ["inactive", "failed"])
@@ -302,20 +323,20 @@ class TestPresent:
         (machine.unit_dir / "vllm-own@0.service").write_text("[Service]\nExecStart=/bin/true\n")
         machine.containers["jupyter"] = {"unit": "", "config": "", "state": "running", "managed": ""}
         assert run(machine, [unit(machine)])[1] == []
-        assert host(machine).absent(None) == [unit(machine)["name"]]
+        assert host(machine).absent(None)[0] == [unit(machine)["name"]]
         assert (machine.unit_dir / "vllm-own@0.service").exists()
         assert "jupyter" in machine.containers
 
     def test_a_strangers_container_under_our_name_is_named_not_removed(self, machine):
         machine.containers["vllm-qwen3.5-0"] = {"unit": "", "config": "", "state": "running", "managed": ""}
-        with pytest.raises(_units.UnitsError, match=r"vllm-qwen3\.5-0 \(image image, running\)"):
+        with pytest.raises(UnitsError, match=r"vllm-qwen3\.5-0 \(image image, running\)"):
             run(machine, [unit(machine)])
         assert "vllm-qwen3.5-0" in machine.containers
         assert not list(machine.unit_dir.glob("*.service"))
 
     def test_a_masked_unit_is_respected(self, machine):
         (machine.unit_dir / unit(machine)["name"]).symlink_to("/dev/null")
-        with pytest.raises(_units.UnitsError, match="systemctl unmask"):
+        with pytest.raises(UnitsError, match="systemctl unmask"):
             run(machine, [unit(machine)])
 
     def test_configured_starts_nothing(self, machine):
@@ -334,14 +355,85 @@ class TestPresent:
 
     def test_without_systemd(self, machine):
         machine.has_systemd = False
-        with pytest.raises(_units.UnitsError, match="needed systemd"):
+        for check in (False, True):
+            with pytest.raises(systemd.NoSystemd, match="needed systemd"):
+                host(machine, check=check).present([unit(machine)], {})
+
+
+class TestValidatedBeforeAnythingChanges:
+    """Whatever is wrong with the wanted units, what runs goes on, and everything wrong is told at once."""
+
+    @pytest.fixture(autouse=True)
+    def old(self, machine):
+        run(machine, [unit(machine, n, model="old") for n in range(2)])
+        machine.commands.clear()
+
+    def unchanged(self, machine):
+        assert machine.active == dict.fromkeys(("vllm-old@0.service", "vllm-old@1.service"), "active")
+        as_wanted(machine, [unit(machine, n, model="old") for n in range(2)])
+        verbs = {c[1] for c in machine.commands}
+        assert verbs <= {"show", "--version", "ps", "container", "image"}
+
+    def refused(self, machine, units, words, **more):
+        with pytest.raises((UnitsError, systemd.SystemdError, ServingError)) as caught:
+            run(machine, units, **more)
+        for word in words:
+            assert word in str(caught.value)
+        machine.fails.clear()
+        self.unchanged(machine)
+
+    def test_an_image_that_docker_does_not_have(self, machine):
+        self.refused(machine, [{**unit(machine), "image": "sha256:1"}], ["found no image sha256:1", "vllm_image"])
+
+    def test_a_name_that_is_taken(self, machine):
+        machine.containers["vllm-qwen3.5-0"] = {"unit": "", "config": "", "state": "running", "managed": ""}
+        with pytest.raises(UnitsError, match=r"vllm-qwen3\.5-0 \(image image, running\)"):
             run(machine, [unit(machine)])
+        assert list(machine.active.values()) == ["active", "active"]
+
+    def test_a_mask(self, machine):
+        (machine.unit_dir / unit(machine)["name"]).symlink_to("/dev/null")
+        with pytest.raises(UnitsError, match="systemctl unmask"):
+            run(machine, [unit(machine)])
+        assert list(machine.active.values()) == ["active", "active"]
+
+    def test_a_path_that_cannot_be_made(self, machine, tmp_path):
+        (tmp_path / "file").write_text("")
+        wanted = {**unit(machine), "directories": [str(tmp_path / "file" / "cache")]}
+        self.refused(machine, [wanted], ["file, which is no folder"])
+
+    def test_a_secret_with_a_line_break(self, machine):
+        self.refused(machine, [unit(machine)], ["line break in the value of KEY"], secrets={"KEY": "a\nb"})
+
+    def test_names_that_stand_twice(self, machine):
+        self.refused(machine, [unit(machine), unit(machine)], ["the unit name vllm-qwen3.5@0.service twice"])
+
+    def test_everything_at_once(self, machine, tmp_path):
+        (tmp_path / "file").write_text("")
+        wanted = {**unit(machine), "image": "sha256:1", "directories": [str(tmp_path / "file" / "cache")]}
+        self.refused(machine, [wanted], ["found no image sha256:1", "which is no folder"])
+
+    @pytest.mark.parametrize(
+        "query", ["docker ps", "docker container inspect", "systemctl show", "systemctl --version"]
+    )
+    def test_a_query_that_fails(self, machine, query):
+        machine.fails[query] = "no answer"
+        self.refused(machine, [unit(machine)], ["`%s" % query, "no answer"])
+
+    @pytest.mark.parametrize("query", ["docker ps", "docker container inspect", "systemctl show"])
+    @pytest.mark.parametrize("act", ["absent", "stopped"])
+    def test_what_is_unknown_is_neither_removed_nor_stopped(self, machine, query, act):
+        machine.fails[query] = "no answer"
+        with pytest.raises((UnitsError, systemd.SystemdError), match="no answer"):
+            getattr(host(machine), act)(None)
+        machine.fails.clear()
+        self.unchanged(machine)
 
 
 class TestKilledAnywhere:
     """A run that dies before any of its commands or writes is completed by the next, and a third has nothing to do."""
 
-    @pytest.mark.parametrize("die_at", range(40))
+    @pytest.mark.parametrize("die_at", range(50))
     @pytest.mark.parametrize("before", ["nothing", "other replicas"])
     def test_present(self, machine, die_at, before):
         if before == "other replicas":
@@ -357,7 +449,7 @@ class TestKilledAnywhere:
         as_wanted(machine, units)
         assert run(machine, units) == ([[], []], [])
 
-    @pytest.mark.parametrize("die_at", range(25))
+    @pytest.mark.parametrize("die_at", range(30))
     def test_absent(self, machine, die_at):
         run(machine, [unit(machine, 0), unit(machine, 1)])
         machine.die_at = die_at
@@ -371,31 +463,85 @@ class TestKilledAnywhere:
         assert list(machine.config_dir.glob("*.env")) == []
         assert machine.containers == {}
         assert list((machine.unit_dir.parent / "replicas").iterdir()) == []
-        assert host(machine).absent(None) == []
+        assert host(machine).absent(None) == ([], [])
+
+
+class TestStart:
+    def test_a_unit_that_waits_for_its_chips_is_left_to_whoever_waits_for_it(self, machine):
+        machine.waits_for_chips = True
+        assert run(machine, [unit(machine)])[0][0][-1] == "start"
+        assert machine.active[unit(machine)["name"]] == "activating"
+
+    def test_a_start_that_docker_holds_up_is_waited_for_until_the_deadline(self, machine):
+        machine.waits_for_docker = True
+        with pytest.raises(systemd.SystemdError, match="did not end within its deadline"):
+            host(machine, stop_timeout=5).present([unit(machine)], {})
+        assert sum(c[1] == "start" for c in machine.commands) > 1
+
+    @pytest.mark.parametrize(("version", "own"), [(249, False), (252, False), (254, True), (257, True)])
+    def test_the_delay_grows_by_systemd_s_own_means_where_it_has_them(self, machine, version, own):
+        machine.version = version
+        wanted = unit(machine)
+        run(machine, [wanted])
+        text = machine.text(wanted["name"])
+        assert ("\nRestartSteps=5\nRestartMaxDelaySec=300\n" in text) is own
+        assert ("\nExecStartPre=-/bin/sh /etc/ascend-fleet/delay-start.sh %s\n" % wanted["name"] in text) is not own
+        assert run(machine, [wanted]) == ([[]], [])
+
+
+class TestFormerVersion:
+    """A host that an earlier version of this collection has deployed."""
+
+    RECORD = json.loads((FIXTURES / "former_units" / "plan.json").read_text(encoding="utf-8"))
+
+    @pytest.mark.parametrize("case", RECORD["cases"], ids=lambda c: c["title"])
+    def test_is_taken_over_without_a_restart(self, machine, case):
+        machine.images.add(case["settings"]["image"])
+        for former in case["units"]:
+            (machine.unit_dir / former["name"]).write_text(former["content"])
+            machine.config_dir.mkdir(exist_ok=True)
+            env = machine.config_dir / (former["name"][: -len(".service")] + ".env")
+            env.write_text("".join("%s=%s\n" % p for p in {**former["environment"], **former["secrets"]}.items()))
+            env.chmod(0o600)
+            machine.systemctl(["systemctl", "enable", former["name"]])
+            machine.start(former["name"])
+        machine.starts.clear()
+        units = plan.plan_replicas(case["node"], self.RECORD["release"], Settings(**case["settings"]))
+        secrets = units[0]["secrets"]
+        units = [{**u, "directories": []} for u in units]
+        steps, removed = run(machine, units, secrets)
+        assert (steps, removed) == ([["write unit text", "reload systemd"]] * len(units), [])
+        assert machine.starts == []
+        assert not [c for c in machine.commands if c[1] in ("stop", "restart", "start", "rm")]
+        assert run(machine, units, secrets) == ([[]] * len(units), [])
 
 
 class TestCheckMode:
     def test_changes_nothing_and_tells_the_same(self, machine):
         units = [unit(machine, 0), unit(machine, 1)]
         checking = host(machine, check=True)
-        told, _removed = checking.present(units, {})
+        told, _removed, _support = checking.present(units, {})
         assert list(machine.unit_dir.iterdir()) == []
         assert not machine.config_dir.exists()
-        assert all(c[1] == "show" for c in machine.commands if c[0] == "systemctl")
-        done, _removed = host(machine).present(units, {})
+        assert {c[1] for c in machine.commands if c[0] == "systemctl"} == {"show", "--version"}
+        done, _removed, _support = host(machine).present(units, {})
         assert told == done
-        assert len(checking.diff) == 4
+        assert len(checking.diff) == 8
 
-    def test_on_a_host_without_docker_and_systemd(self, machine):
-        machine.has_docker = machine.has_systemd = False
-        report, removed = host(machine, check=True).present([unit(machine)], {})
+    def test_on_a_host_without_docker(self, machine):
+        machine.has_docker = False
+        report, removed, _support = host(machine, check=True).present([unit(machine)], {})
         assert report[0]["changed"]
         assert removed == []
+
+    def test_an_image_that_is_not_loaded_yet(self, machine):
+        machine.images = set()
+        assert host(machine, check=True).present([unit(machine)], {})[0][0]["changed"]
 
     def test_tells_what_would_be_removed(self, machine):
         run(machine, [unit(machine)])
         checking = host(machine, check=True)
-        assert checking.absent(None) == [unit(machine)["name"]]
+        assert checking.absent(None)[0] == [unit(machine)["name"]]
         assert {d["after"] for d in checking.diff} == {""}
         as_wanted(machine, [unit(machine)])
 
@@ -420,7 +566,7 @@ class TestSecrets:
         assert "PORT=8010" in text
 
     def test_secret_looking_variables_are_hidden_wherever_they_come_from(self):
-        text = _units.mask("HF_TOKEN=a\nMY_PASSWORD=b\nHCCL_BUFFSIZE=1024\nAWS_SECRET=c\n")
+        text = unit_steps.mask("HF_TOKEN=a\nMY_PASSWORD=b\nHCCL_BUFFSIZE=1024\nAWS_SECRET=c\n")
         assert text == "HF_TOKEN=(hidden)\nMY_PASSWORD=(hidden)\nHCCL_BUFFSIZE=1024\nAWS_SECRET=(hidden)\n"
 
 
@@ -438,7 +584,7 @@ def test_the_old_unit_stops_its_own_container(machine):
     machine.commands.clear()
     run(machine, [unit(machine, A="1")])
     verbs = [c[1] for c in machine.commands if c[0] == "systemctl" and c[1] != "show"]
-    assert verbs == ["stop", "daemon-reload", "reset-failed", "start"]
+    assert verbs == ["--version", "stop", "daemon-reload", "reset-failed", "start"]
 
 
 class TestStopped:
@@ -463,7 +609,7 @@ class TestStopped:
 
 def test_deployed_replicas_are_found_by_their_own_words(machine):
     run(machine, [unit(machine, 1), unit(machine, 0)])
-    found = _units.deployed(str(machine.unit_dir))
+    found = deployed(str(machine.unit_dir))
     assert [(u["name"], u["url"], u["served_model_name"]) for u in found] == [
         ("vllm-qwen3.5@0.service", "http://127.0.0.1:8010", "qwen3.5"),
         ("vllm-qwen3.5@1.service", "http://127.0.0.1:8011", "qwen3.5"),
@@ -478,11 +624,3 @@ def test_a_folder_that_is_not_a_replicas_own_is_never_removed(machine):
     run(machine, [wanted])
     host(machine).absent(None)
     assert precious.is_dir()
-
-
-def test_show_is_read_block_by_block():
-    text = "Id=a.service\nExecMainStatus=0\n\nId=b.service\nEnvironment=A=b=c\n"
-    assert systemd.parse_show(text) == [
-        {"Id": "a.service", "ExecMainStatus": "0"},
-        {"Id": "b.service", "Environment": "A=b=c"},
-    ]

@@ -19,8 +19,8 @@ from ansible_collections.ascend.fleet.plugins.module_utils._serving.argv import 
     option_argv,
     serve_argv,
 )
+from ansible_collections.ascend.fleet.plugins.module_utils._serving.deployed import exec_start, parse_unit
 from ansible_collections.ascend.fleet.plugins.module_utils._serving.settings import ServingError, Settings
-from ansible_collections.ascend.fleet.plugins.module_utils._serving.units import exec_start, parse_unit
 from ansible_collections.ascend.fleet.plugins.plugin_utils import _releases
 
 FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
@@ -407,7 +407,12 @@ class TestUnit:
             "TimeoutStopSec=75",
             "Restart=always",
             "StartLimitIntervalSec=3600",
-            "StartLimitBurst=3",
+            "StartLimitBurst=8",
+            "OnFailure=ascend-fleet-failed@%n.service",
+            "ExecStartPre=-/bin/sh /etc/ascend-fleet/delay-start.sh vllm-qwen3.5@0.service",
+            "ExecStartPre=/bin/sh /etc/ascend-fleet/wait-for-chips.sh 600 /usr/local/sbin/npu-smi /dev/davinci_manager "
+            "/dev/devmm_svm /dev/hisi_hdc /dev/davinci0 /dev/davinci1 /dev/davinci2 /dev/davinci3 0:0 1:0 2:0 3:0",
+            "TimeoutStartSec=1200",
             "After=docker.service network-online.target",
             "Requires=docker.service",
             "Description=vLLM qwen3.5, replica 0 (davinci 0,1,2,3, port 8010)",
@@ -416,6 +421,15 @@ class TestUnit:
         ):
             assert line in text.splitlines()
         assert text.startswith(unit_file.MARK)
+
+    def test_waiting_for_chips_can_be_left_out(self, release):
+        text = plan.plan_replicas(a_node(), release, settings(chip_wait_seconds=0))[0]["content"]
+        assert "wait-for-chips" not in text
+
+    def test_dies_of_one_npu_are_waited_for_one_by_one(self, release):
+        second = plan.plan_replicas(a_node(16, 2), release, settings())[1]["content"]
+        line = next(line for line in second.splitlines() if "wait-for-chips" in line)
+        assert line.endswith("/dev/davinci6 /dev/davinci7 2:0 2:1 3:0 3:1")
 
     def test_an_option_is_one_line_of_a_diff(self, release):
         before = plan.plan_replicas(a_node(), release, settings())[0]["content"].splitlines()

@@ -10,12 +10,14 @@ import io
 import json
 import os
 import tarfile
+import time
 from pathlib import Path
 from typing import Any, Callable
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.ascend.fleet.plugins.module_utils._base import command
+from ansible_collections.ascend.fleet.plugins.module_utils._base.progress import PREPARE, parse
 from ansible_collections.ascend.fleet.plugins.module_utils._images import store as _image_store
 from ansible_collections.ascend.fleet.plugins.modules import image_load
 
@@ -254,3 +256,34 @@ def test_the_cache_spares_reading_the_archive_and_notices_another(
     cache.write_text("{ damaged")
     archive(path)
     assert not run(path=path, cache=cache)["changed"]
+
+
+def test_progress_is_written_while_the_archive_is_read(
+    tmp_path: Path, docker: FakeDocker, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    progress, seen = tmp_path / "progress", []
+    read = _image_store.archive.read_archive
+
+    def slow(path: str) -> Any:
+        deadline = time.monotonic() + 10
+        while not seen and time.monotonic() < deadline:
+            found = parse(progress.read_text()) if progress.exists() else None
+            if found is not None:
+                seen.append(found)
+            time.sleep(0.01)
+        return read(path)
+
+    monkeypatch.setattr(_image_store.archive, "read_archive", slow)
+    assert run(path=archive(tmp_path / "a.tar"), progress=progress)["loaded"]
+    assert seen[0].stage in (PREPARE, "read")
+
+
+def test_check_settled_removes_what_ended_jobs_have_left(tmp_path: Path, docker: FakeDocker, run: Run) -> None:
+    left = tmp_path / "ascend-fleet-1"
+    left.mkdir()
+    os.utime(left, (0, 0))
+    path = archive(tmp_path / "a.tar")
+    seen = run(path=path, check_settled=True, progress=tmp_path / "ascend-fleet-2" / "progress")
+    assert not seen["settled"]
+    assert not docker.images
+    assert not left.exists()

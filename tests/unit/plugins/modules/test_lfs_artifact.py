@@ -1,7 +1,7 @@
 # Copyright (c) 2026, ascend.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""lfs_artifact: parameters in, result out; the work itself is tested with _lfs_repository."""
+"""lfs_artifact: parameters in, result out; the work itself is tested with _repository."""
 
 from __future__ import annotations
 
@@ -11,43 +11,44 @@ from typing import Any, Callable
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import lfs
-from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import repository as _lfs_repository
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import errors, manifest, tree
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import repository as _repository
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.request import Outcome, Request
 from ansible_collections.ascend.fleet.plugins.modules import lfs_artifact
 
 OID = "5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
-WANTED = lfs.Wanted("vllm-image/a2.tar", "0" * 40, OID, 20_000_000_000, True)
+WANTED = tree.Wanted("vllm-image/a2.tar", "0" * 40, OID, 20_000_000_000, True)
 Run = Callable[..., dict[str, Any]]
 
 
 class FakeRepository:
-    outcome = _lfs_repository.Outcome()
+    outcome = Outcome()
     error: Exception | None = None
-    requests: list[_lfs_repository.Request] = []  # noqa: RUF012 - emptied by the fixture
+    requests: list[Request] = []  # noqa: RUF012 - emptied by the fixture
     calls: list[str] = []  # noqa: RUF012
 
-    def __init__(self, request: _lfs_repository.Request) -> None:
+    def __init__(self, request: Request) -> None:
         self.requests.append(request)
 
-    def ensure(self) -> _lfs_repository.Outcome:
+    def ensure(self) -> Outcome:
         self.calls.append("ensure")
         if self.error:
             raise self.error  # pylint: disable=raising-bad-type
         return self.outcome
 
-    def foresee(self, scratch: str) -> _lfs_repository.Outcome:
-        self.calls.append("foresee")
+    def plan(self, scratch: str) -> Outcome:
+        self.calls.append("plan")
         assert Path(scratch).is_dir()
         return self.outcome
 
 
 @pytest.fixture
 def repository(monkeypatch: pytest.MonkeyPatch) -> type[FakeRepository]:
-    monkeypatch.setattr(FakeRepository, "outcome", _lfs_repository.Outcome())
+    monkeypatch.setattr(FakeRepository, "outcome", Outcome())
     monkeypatch.setattr(FakeRepository, "error", None)
     FakeRepository.requests.clear()
     FakeRepository.calls.clear()
-    monkeypatch.setattr(_lfs_repository, "Repository", FakeRepository)
+    monkeypatch.setattr(_repository, "Repository", FakeRepository)
     return FakeRepository
 
 
@@ -73,13 +74,14 @@ def run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Run:
 def test_defaults(repository: type[FakeRepository], run: Run) -> None:
     run()
     assert repository.requests == [
-        _lfs_repository.Request(repository="https://modelers.cn/A/b.git", revision="main", dest="/nonexistent/b")
+        Request(repository="https://modelers.cn/A/b.git", revision="main", dest="/nonexistent/b")
     ]
 
 
 def test_result(repository: type[FakeRepository], run: Run) -> None:
-    repository.outcome = _lfs_repository.Outcome(
+    repository.outcome = Outcome(
         changed=True,
+        dest="/nonexistent/b",
         commit="c" * 40,
         moved_from="d" * 40,
         files=[WANTED],
@@ -111,18 +113,18 @@ def test_result(repository: type[FakeRepository], run: Run) -> None:
     assert result["diff"]["after"] == "%s 20000000000 vllm-image/a2.tar\n" % OID
     assert "14.0 GiB were downloaded, 4.7 GiB resumed" in result["msg"]
     assert result["notes"] == ["it was damaged"]
-    assert result["content"] == lfs.content_id({WANTED.path: OID}) != lfs.content_id({WANTED.path: "0" * 64})
+    assert result["content"] == manifest.content_id({WANTED.path: OID}) != manifest.content_id({WANTED.path: "0" * 64})
 
 
-def test_check_mode_only_foresees(repository: type[FakeRepository], run: Run) -> None:
-    repository.outcome = _lfs_repository.Outcome(changed=True, files=[WANTED], missing_bytes=WANTED.size)
+def test_check_mode_only_plans(repository: type[FakeRepository], run: Run) -> None:
+    repository.outcome = Outcome(changed=True, files=[WANTED], missing_bytes=WANTED.size)
     result = run(check=True)
-    assert repository.calls == ["foresee"]
+    assert repository.calls == ["plan"]
     assert result["msg"].endswith("18.6 GiB to download")
 
 
-def test_what_cannot_be_foreseen_is_said(repository: type[FakeRepository], run: Run) -> None:
-    repository.outcome = _lfs_repository.Outcome(changed=True, known=False, notes=["git is not installed yet"])
+def test_what_cannot_be_planned_is_said(repository: type[FakeRepository], run: Run) -> None:
+    repository.outcome = Outcome(changed=True, known=False, notes=["git is not installed yet"])
     result = run(check=True)
     assert (result["changed"], result["known"], result["msg"]) == (True, False, "git is not installed yet")
 
@@ -130,8 +132,11 @@ def test_what_cannot_be_foreseen_is_said(repository: type[FakeRepository], run: 
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (lfs.ArtifactError("the origin cannot be reached"), "the origin cannot be reached"),
-        (PermissionError(13, "Permission denied", "/nonexistent/b/.git"), "/nonexistent/b/.git: Permission denied"),
+        (errors.ArtifactError("the origin cannot be reached"), "the origin cannot be reached"),
+        (
+            PermissionError(13, "Permission denied", "/nonexistent/b/.git"),
+            "found Permission denied at /nonexistent/b/.git; needed the right",
+        ),
     ],
 )
 def test_errors_are_messages(repository: type[FakeRepository], run: Run, error: Exception, words: str) -> None:
@@ -144,5 +149,5 @@ def test_errors_are_messages(repository: type[FakeRepository], run: Run, error: 
 def test_a_relative_folder_is_refused(
     repository: type[FakeRepository], run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(lfs.ArtifactError, match="absolute"):
+    with pytest.raises(errors.ArtifactError, match="absolute"):
         lfs_artifact.request_of({"dest": "models"})

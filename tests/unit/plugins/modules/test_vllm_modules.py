@@ -87,7 +87,8 @@ def running(monkeypatch):
 
 @pytest.fixture
 def nothing_deployed(monkeypatch):
-    monkeypatch.setattr(_units, "deployed", lambda *_a: [])
+    for module in (vllm_ready, vllm_probe):
+        monkeypatch.setattr(module, "deployed", lambda *_a: [])
 
 
 QUESTION = {
@@ -137,7 +138,6 @@ class TestReady:
         assert result["changed"] is False
         assert result["finished"] is True
         assert result["replicas"][0]["ready"] is True
-        assert "resume" not in result
 
     def test_idle(self, engine, running):
         replicas = [{"unit": "vllm-qwen3.5@0.service", "url": engine.url}]
@@ -146,12 +146,29 @@ class TestReady:
         result = call(vllm_ready, state="idle", replicas=replicas, timeout=0)
         assert "found 2 requests" in result["msg"]
 
-    def test_a_slice_can_be_resumed(self, running):
+    def test_one_look_says_whether_there_is_anything_to_wait_for(self, engine, running, tmp_path):
+        replicas = [{"unit": "vllm-qwen3.5@0.service", "url": engine.url}]
+        assert call(vllm_ready, replicas=replicas, check_settled=True)["settled"] is True
         replicas = [{"unit": "vllm-qwen3.5@0.service", "url": "http://127.0.0.1:1"}]
-        first = call(vllm_ready, replicas=replicas, slice_seconds=0)
-        assert first["finished"] is False
-        second = call(vllm_ready, replicas=replicas, slice_seconds=0, resume=first["resume"])
-        assert second["resume"]["began"] == first["resume"]["began"]
+        progress = str(tmp_path / "job" / "progress")
+        result = call(vllm_ready, replicas=replicas, check_settled=True, progress=progress)
+        assert (result["settled"], result["finished"]) == (False, False)
+
+    def test_one_look_without_an_answer_of_systemd_decides_nothing(self, engine, monkeypatch):
+        def no_answer(argv, **_more):
+            return command.Completed(tuple(argv), None, "", "", True)
+
+        monkeypatch.setitem(ready.Watcher.__init__.__kwdefaults__, "run", no_answer)
+        replicas = [{"unit": "vllm-qwen3.5@0.service", "url": engine.url}]
+        for state in ("ready", "idle"):
+            result = call(vllm_ready, replicas=replicas, check_settled=True, state=state)
+            assert (result["settled"], result["replicas"][0]["ready"]) == (False, False)
+
+    def test_how_far_it_is_stands_in_a_file(self, engine, running, tmp_path):
+        progress = tmp_path / "progress"
+        replicas = [{"unit": "vllm-qwen3.5@0.service", "url": engine.url}]
+        result = call(vllm_ready, replicas=replicas, progress=str(progress))
+        assert json.loads(progress.read_text()) == result["replicas"]
 
     def test_check_mode_does_not_wait(self, running):
         replicas = [{"unit": "vllm-qwen3.5@0.service", "url": "http://127.0.0.1:1"}]
@@ -170,13 +187,18 @@ class TestUnits:
     def test_present_needs_units(self):
         assert "units" in call(vllm_units)["msg"]
 
-    def test_absent_on_a_host_that_never_had_any(self, nothing_deployed, monkeypatch, tmp_path):
-        monkeypatch.setattr(_units, "UNIT_DIR", str(tmp_path))
-        monkeypatch.setattr(_units.Host, "_remove_others", lambda self, wanted: [])
+    def test_absent_on_a_host_that_never_had_any(self, monkeypatch, tmp_path):
+        def no_program(argv, **_more):
+            return command.Completed(tuple(argv), 127, "", "not found", False)
+
+        given = {"unit_dir": str(tmp_path), "config_dir": str(tmp_path), "run": no_program}
+        for key, value in given.items():
+            monkeypatch.setitem(_units.Host.__init__.__kwdefaults__, key, value)
         assert call(vllm_units, state="absent") | {"invocation": None} == {
             "changed": False,
             "units": [],
             "removed": [],
+            "support_files": [],
             "diff": [],
             "invocation": None,
         }

@@ -1,0 +1,81 @@
+# Copyright (c) 2026, ascend.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How many bytes a host still has to download for a release."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping, Optional, Sequence
+
+_WILDCARDS = frozenset("*?[")
+
+
+def wanted_requests(plan: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What a host asks for by its ``artifact_plan``: ``folder``, ``revision`` and ``paths`` of image and weights."""
+    return [
+        {"folder": plan["image_folder"], "revision": plan["image"]["revision"], "paths": [plan["image"]["path"]]},
+        {"folder": plan["weights"], "revision": plan["model"]["revision"], "paths": list(plan["model"]["include"])},
+    ]
+
+
+def completed_request(wanted: Mapping[str, Any], present: Sequence[Mapping[str, Any]]) -> Optional[Mapping[str, Any]]:
+    """The completed request of ``present`` (see ``present_artifacts``) that is the wanted one; None: not completed.
+
+    A folder belongs to one repository, and within it the revision and the named files tell requests apart.
+    """
+    for folder in present:
+        if folder["folder"] != wanted["folder"]:
+            continue
+        for request in folder["requests"]:
+            names = {path for path in wanted["paths"] if not _WILDCARDS & set(path)}
+            if wanted["revision"] in (request["revision"], request["commit"]) and names <= set(request["files"]):
+                found: Mapping[str, Any] = request
+                return found
+    return None
+
+
+def learn_sizes(
+    wanted: Sequence[Mapping[str, Any]], present: Sequence[Mapping[str, Any]], sizes: dict[Any, int]
+) -> None:
+    """Note in ``sizes`` how large the wanted requests are that this host has completed: others need as much."""
+    for request in wanted:
+        done = completed_request(request, present)
+        if done is not None:
+            sizes[_identity(request)] = max(done["bytes"], sizes.get(_identity(request), 0))
+
+
+def bytes_to_download(
+    wanted: Sequence[Mapping[str, Any]],
+    present: Sequence[Mapping[str, Any]],
+    configured: int,
+    sizes: Mapping[Any, int],
+) -> int:
+    """How many bytes of the wanted requests are still to come.
+
+    Where every size that matters is known (``sizes``), their sum less what an interrupted download has left; else
+    ``configured``, the bytes that all wanted requests take together, less what of them is there. Other revisions in the
+    same folders never count as there: they stay until the wanted one is complete.
+    """
+    known: Optional[int] = 0
+    there = 0
+    for request in wanted:
+        done = completed_request(request, present)
+        if done is not None:
+            there += done["bytes"]
+            continue
+        left = sum(_left_by_interruption(f) for f in present if f["folder"] == request["folder"])
+        there += left
+        size = sizes.get(_identity(request))
+        known = None if known is None or size is None else known + max(0, size - left)
+    return max(0, configured - there) if known is None else known
+
+
+def _left_by_interruption(folder: Mapping[str, Any]) -> int:
+    """What lies in a folder beyond its completed requests."""
+    return max(0, int(folder["bytes"]) - sum(int(r["bytes"]) for r in folder["requests"]))
+
+
+def _identity(request: Mapping[str, Any]) -> tuple[str, str, tuple[str, ...]]:
+    """What two hosts' requests have in common when they ask for the same; folders may lie elsewhere."""
+    folder = str(request["folder"]).rstrip("/").rsplit("/", 1)[-1]
+    return folder, str(request["revision"]), tuple(request["paths"])

@@ -1,0 +1,115 @@
+# Copyright (c) 2026, ascend.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the checks look at: the node, the release, and what was chosen for the host."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Mapping, Optional
+
+from .._npu import hardware as _hardware
+from .words import GIB
+
+# Below this the host's memory cannot take the weights of the model through the page cache while the engine starts.
+DEFAULT_MEMORY_BYTES = 64 * GIB
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything that a check may look at.
+
+    plan: ``replicas`` as the planner of serving lays them out, ``error``, why it cannot, and ``spans_hosts``, whether
+    one engine runs on several hosts; None: nothing is served.
+    fleet_tls: whether TLS is on (true, false) between cards, every state that is found on hosts of this release.
+    required_bytes: bytes still to be written, by path; the key ``docker`` stands for docker's own folder.
+    table: the compatibility table. system: what is known of the operating system, ``packages`` and ``install``.
+    """
+
+    node: Mapping[str, Any]
+    release: Mapping[str, Any]
+    generation: Optional[str] = None
+    plan: Optional[Mapping[str, Any]] = None
+    required_bytes: Mapping[str, int] = field(default_factory=dict)
+    memory_bytes: int = DEFAULT_MEMORY_BYTES
+    require_host_cann: bool = False
+    fleet_tls: frozenset[bool] = frozenset()
+    table: Mapping[str, Any] = field(default_factory=dict)
+    system: Mapping[str, Any] = field(default_factory=dict)
+
+    def install(self, *names: str) -> str:
+        """How what has these names is installed on the host's operating system."""
+        known = self.system.get("packages") or {}
+        wanted = [p for name in names for p in known.get(name, [name])]
+        how = self.system.get("install") or "install the packages"
+        text = "%s %s" % (how, " ".join(wanted))
+        return text if how.startswith("install") else "`%s`" % text
+
+    @property
+    def replicas(self) -> list[Mapping[str, Any]]:
+        """The replicas that will serve on this host."""
+        return list((self.plan or {}).get("replicas") or [])
+
+    @property
+    def spans_hosts(self) -> bool:
+        """Whether one engine runs on several hosts, so that the cards' own network is needed."""
+        return bool((self.plan or {}).get("spans_hosts"))
+
+    @property
+    def card_ports(self) -> list[Mapping[str, Any]]:
+        """What hccn_tool says of each chip's network port."""
+        return list((self.node.get("hccn") or {}).get("chips") or [])
+
+    @property
+    def devices(self) -> list[dict[str, Any]]:
+        """The chips of the table."""
+        return list(self.node.get("devices") or [])
+
+    @property
+    def davinci(self) -> list[dict[str, Any]]:
+        """The device nodes of the chips."""
+        return [n for n in self.node.get("device_nodes") or [] if n["index"] is not None]
+
+    @property
+    def smi(self) -> Mapping[str, Any]:
+        """What became of npu-smi."""
+        return self.node.get("npu_smi") or {}
+
+    @property
+    def docker(self) -> Mapping[str, Any]:
+        """The docker daemon."""
+        return self.node.get("docker") or {}
+
+    @property
+    def hardware(self) -> Optional[Mapping[str, Any]]:
+        """What the generation consists of."""
+        found: Optional[Mapping[str, Any]] = _hardware.GENERATIONS.get(self.generation or "")
+        return found
+
+    @property
+    def cann(self) -> str:
+        """The CANN version that the release's image carries."""
+        return str((self.release.get("cann") or {}).get("version") or "")
+
+    @property
+    def images(self) -> list[Mapping[str, Any]]:
+        """The release's images for this host's generation and architecture."""
+        return [
+            i
+            for i in self.release.get("images") or []
+            if (self.generation is None or i.get("generation") == self.generation)
+            and i.get("architecture") in ("any", None, self.node.get("architecture"))
+        ]
+
+    @property
+    def has_driver(self) -> bool:
+        """Whether a driver is installed, as far as is known; without one its consequences are not worth a word."""
+        return bool(self.version("driver")) or "versions" not in (self.node.get("gathered") or [])
+
+    def version(self, part: str) -> Mapping[str, Any]:
+        """The version file of ``driver`` or ``firmware``."""
+        return (self.node.get("versions") or {}).get(part) or {}
+
+    def tuning(self, sysctl: str) -> Any:
+        """A kernel setting, None where the kernel has none."""
+        return ((self.node.get("tuning") or {}).get("sysctl") or {}).get(sysctl)

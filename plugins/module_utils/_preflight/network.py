@@ -1,0 +1,207 @@
+# Copyright (c) 2026, ascend.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Checks of the network: ports of the service, HCCL's ports, the cards' own network."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Iterator, Mapping
+
+from .._npu import slots
+from .check import ERROR, WARNING, Check, Found, check
+from .facts import Facts
+from .words import numbers
+
+
+@check(
+    "NET-001",
+    ERROR,
+    "A port of the service is taken",
+    what="Somebody else listens on a port that a replica needs; our own units do not count.",
+    fix="stop what listens there, or set another vllm_serve_first_port (serve.port in the release)",
+    needs=("network",),
+)
+def _port_taken(f: Facts) -> Iterator[Found]:
+    for replica in f.replicas:
+        for entry in f.node.get("ports") or []:
+            if entry["port"] != replica["port"] or entry.get("managed"):
+                continue
+            yield Found(
+                "port %d taken by %s" % (replica["port"], _listener(entry)),
+                "it free for %s" % replica["unit"],
+                "stop %s, or set another vllm_serve_first_port (serve.port in the release)" % _listener(entry),
+            )
+            break
+
+
+def _listener(entry: Mapping[str, Any]) -> str:
+    if entry.get("container"):
+        return "container `%s`" % entry["container"]
+    if entry.get("unit"):
+        return "systemd unit `%s`" % entry["unit"]
+    return "process %s (%s)" % (entry["pid"], entry["process"]) if entry.get("pid") else "an unknown process"
+
+
+@check(
+    "NET-002",
+    WARNING,
+    "The parameter network is not configured",
+    what="/etc/hccn.conf is missing, or a link to a file that is missing. One host alone can serve without it; engines "
+    "across hosts cannot.",
+    fix="configure the cards' network: `hccn_tool -i N -ip -s address A netmask M` for each, which writes the file",
+    needs=("network",),
+)
+def _hccn_missing(f: Facts) -> Iterator[Found]:
+    kind = (f.node.get("hccn") or {}).get("kind")
+    if kind == "missing":
+        yield Found("no /etc/hccn.conf", "the cards' addresses in it")
+    elif kind == "dangling":
+        yield Found(
+            "/etc/hccn.conf, a link to a file that does not exist",
+            "the cards' addresses in it",
+            "remove the link (`rm /etc/hccn.conf`) and configure the cards' network: `hccn_tool -i N -ip -s address A "
+            "netmask M` for each, which writes the file",
+        )
+
+
+@check(
+    "NET-003",
+    WARNING,
+    "Some cards have no address",
+    what="/etc/hccn.conf names some of the cards only.",
+    fix="`hccn_tool -i N -ip -s address A netmask M` for the cards that are left out",
+    needs=("network", "npu"),
+)
+def _hccn_partial(f: Facts) -> Iterator[Found]:
+    given = {a["index"] for a in (f.node.get("hccn") or {}).get("addresses") or []}
+    left = [d["index"] for d in f.devices if d["index"] is not None and d["index"] not in given]
+    if given and left:
+        yield Found("no address for davinci%s" % numbers(left), "one for each of %d chips" % len(f.devices))
+
+
+@check(
+    "NET-004",
+    WARNING,
+    "HCCL's ports may be taken by others",
+    what="The kernel gives ports of the range that HCCL listens on to outgoing connections: an engine then "
+    "fails with EJ0003.",
+    fix="`sysctl -w net.ipv4.ip_local_reserved_ports=61000-61255`, and the same line in /etc/sysctl.d/",
+    needs=("system",),
+)
+def _hccl_ports(f: Facts) -> Iterator[Found]:
+    words = str(f.tuning("net.ipv4.ip_local_port_range") or "").split()
+    if len(words) != 2 or not all(w.isdigit() for w in words):
+        return
+    first, last = int(words[0]), int(words[1])
+    starts = [int(r["hccl_if_base_port"]) for r in f.replicas] or [slots.FIRST_HCCL_PORT]
+    wanted = sorted({port for start in starts for port in range(start, start + slots.HCCL_PORTS)})
+    reserved = _port_set(str(f.tuning("net.ipv4.ip_local_reserved_ports") or ""))
+    exposed = [p for p in wanted if first <= p <= last and p not in reserved]
+    if exposed:
+        yield Found(
+            "ports %s open to outgoing connections" % numbers(exposed),
+            "them reserved",
+            "`sysctl -w net.ipv4.ip_local_reserved_ports=%s` (beside what is reserved already)" % numbers(wanted),
+        )
+
+
+@check(
+    "NET-005",
+    WARNING,
+    "A card's network port is down",
+    what="The link of a card's own network port is down. One host serves without it; engines across hosts do not.",
+    fix="check the optical module and the switch port; `hccn_tool -i N -optical -g`, `hccn_tool -i N -link_stat -g`",
+    needs=("network", "npu"),
+)
+def _link_down(f: Facts) -> Iterator[Found]:
+    hccn = f.node.get("hccn") or {}
+    links = {link["index"]: link["status"] for link in hccn.get("links") or []}
+    links.update({chip["index"]: chip["link"] for chip in f.card_ports if chip.get("link")})
+    down = [index for index, status in links.items() if status != "UP"]
+    # With no link up at all the network is not in use.
+    if down and len(down) < len(links) and not f.spans_hosts:
+        yield Found("the link of davinci%s down" % numbers(down), "links like those of the other cards")
+
+
+@check(
+    "NET-006",
+    ERROR,
+    "A link that engines across hosts need is down",
+    what="The release runs one engine on several hosts, which talk over the cards' own network ports.",
+    fix="check the optical module and the switch port; `hccn_tool -i N -optical -g`, `hccn_tool -i N -link_stat -g`",
+    needs=("network", "npu"),
+)
+def _needed_link_down(f: Facts) -> Iterator[Found]:
+    down = [chip["index"] for chip in f.card_ports if chip.get("link") not in (None, "UP")]
+    if f.spans_hosts and down:
+        yield Found("the link of davinci%s down" % numbers(down), "every link up")
+
+
+@check(
+    "NET-007",
+    ERROR,
+    "An address that engines across hosts need is missing",
+    what="The release runs one engine on several hosts: every card needs an address in their network.",
+    fix="`hccn_tool -i N -ip -s address A netmask M` for each of these cards",
+    needs=("network", "npu"),
+)
+def _needed_address_missing(f: Facts) -> Iterator[Found]:
+    without = [chip["index"] for chip in f.card_ports if not chip.get("error") and not chip.get("ip")]
+    if f.spans_hosts and without:
+        yield Found("no address for davinci%s" % numbers(without), "one for every card")
+
+
+@check(
+    "NET-008",
+    ERROR,
+    "TLS between the cards is not the same everywhere",
+    what="The release runs one engine on several hosts. Cards of which some have TLS on and others off do not connect.",
+    fix="set one state on every card of every host: `hccn_tool -i N -tls -s enable 0` (or 1)",
+    needs=("network", "npu"),
+)
+def _tls_differs(f: Facts) -> Iterator[Found]:
+    states = {state: [c["index"] for c in f.card_ports if c.get("tls") is state] for state in (True, False)}
+    own = ["%s for davinci%s" % ("on" if s else "off", numbers(chips)) for s, chips in states.items() if chips]
+    if f.spans_hosts and own and len(f.fleet_tls | {s for s, chips in states.items() if chips}) > 1:
+        others = "" if len(own) > 1 else ", and the other way round on other hosts"
+        yield Found("TLS " + ", ".join(own) + others, "the same on every card of every host")
+
+
+@check(
+    "NET-009",
+    ERROR,
+    "The network that engines across hosts need cannot be read",
+    what="The release runs one engine on several hosts, and hccn_tool does not say how the cards' ports are.",
+    fix="run `hccn_tool -i N -link -g` on the host as root; install the driver package again if the tool is missing",
+    needs=("network", "npu"),
+)
+def _card_network_unknown(f: Facts) -> Iterator[Found]:
+    if not f.spans_hosts or not f.devices:
+        return
+    unknown = [chip["index"] for chip in f.card_ports if chip.get("error")]
+    if not f.card_ports:
+        yield Found("no answer for any card", "link, address and TLS of every card")
+    elif unknown:
+        reason = next(str(chip["error"]) for chip in f.card_ports if chip.get("error"))
+        yield Found("no answer for davinci%s (%s)" % (numbers(unknown), reason), "link, address and TLS of every card")
+
+
+def _port_set(text: str) -> set[int]:
+    ports: set[int] = set()
+    for first, last in re.findall(r"(\d+)(?:-(\d+))?", text):
+        ports.update(range(int(first), int(last or first) + 1))
+    return ports
+
+
+CHECKS: tuple[Check, ...] = (
+    _port_taken,
+    _hccn_missing,
+    _hccn_partial,
+    _hccl_ports,
+    _link_down,
+    _needed_link_down,
+    _needed_address_missing,
+    _tls_differs,
+    _card_network_unknown,
+)

@@ -1,0 +1,209 @@
+# Copyright (c) 2026, ascend.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every variable that an operator may set, with the check of its value: one rule for each, for whoever reads it.
+
+The argument specifications of the roles say the type to Ansible; the rules here say what the value must be, so that a
+mistake is found before the first host is asked. A value may come from ``-e NAME=VALUE`` and is text then: numbers and
+booleans are also taken as text. None counts as not set.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Mapping, Sequence
+
+from .._base.progress import MODES
+from .._npu.hardware import GENERATIONS
+from . import serve_options
+from .checks import Check, matching, one_of
+from .problems import Problem, quote
+from .value_checks import (
+    FIRST_PORT,
+    LAST_PORT,
+    address,
+    boolean,
+    docker_options,
+    empty_or,
+    key,
+    line,
+    list_of,
+    mapping,
+    number,
+    path,
+    port_range,
+    url,
+    whole,
+)
+
+PROFILES = ("least_privilege", "guide")
+_PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_:~=-]*\Z")
+_FINDING = re.compile(r"[A-Z]{3}-\d{3}\Z")
+_RELEASE = re.compile(r"[a-z0-9][a-z0-9_]*\Z")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_DAY = 86400
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a variable must be. A secret's value is never repeated."""
+
+    check: Check
+    secret: bool = False
+    #: Data that the collection itself makes, or that is given to a role that is used alone: not judged.
+    is_data: bool = False
+
+
+_PORT = Rule(whole(FIRST_PORT, LAST_PORT))
+_BOOLEAN = Rule(boolean)
+_PATH_RULE = Rule(path)
+_MAYBE_PATH = Rule(empty_or(path))
+_SECONDS = Rule(whole(1, 30 * _DAY))
+_KEEP = Rule(whole(0, 1000))
+_GIB = Rule(number(0, 1048576))
+_PACKAGES = Rule(list_of(matching(_PACKAGE, "a package's name"), "packages' names"))
+_ORIGIN = Rule(empty_or(url("https", "http", "ssh", "file")), secret=True)  # one with a password is a mistake
+_ARCHITECTURE = one_of(("aarch64", "x86_64"))
+_ARCHITECTURES = Rule(list_of(_ARCHITECTURE, "architectures"))
+_GENERATION = one_of(tuple(GENERATIONS))
+_USER = matching(re.compile(r"[^\s:@/]+\Z"), "a user name without blanks, `:`, `@` and `/`")
+_DATA = Rule(lambda value: None, is_data=True)
+
+RULES: dict[str, Rule] = {
+    # of the whole fleet
+    "artifact_origin": _ORIGIN,
+    "artifact_swarm_from": Rule(whole(0, 1000000)),
+    "fleet_bundle": _MAYBE_PATH,
+    "fleet_ignore_variables": Rule(list_of(matching(_NAME, "a variable's name"), "variables' names")),
+    "fleet_lock_path": _MAYBE_PATH,
+    "fleet_profile": Rule(one_of(PROFILES)),
+    "fleet_progress": Rule(one_of(MODES)),
+    "fleet_release": Rule(
+        matching(re.compile(r"[a-z0-9][a-z0-9_]*\Z"), "the name of a release, such as qwen3_5_27b_v0")
+    ),
+    "fleet_relock": _BOOLEAN,
+    "npu_generation": Rule(_GENERATION),
+    # of the playbooks bundle and decommission
+    "bundle_architectures": _ARCHITECTURES,
+    "bundle_ca_path": _MAYBE_PATH,
+    "bundle_generations": Rule(list_of(_GENERATION, "generations")),
+    "bundle_origin": _ORIGIN,
+    "bundle_python": _BOOLEAN,
+    "bundle_releases": _DATA,
+    "bundle_token_file": _MAYBE_PATH,
+    "decommission_artifacts": _BOOLEAN,
+    "decommission_images": _BOOLEAN,
+    "decommission_roots": Rule(list_of(path, "folders")),
+    # of the role artifact_mirror
+    "artifact_mirror_address": Rule(address),
+    "artifact_mirror_architectures": _ARCHITECTURES,
+    "artifact_mirror_bundle": _MAYBE_PATH,
+    "artifact_mirror_ca_path": _MAYBE_PATH,
+    "artifact_mirror_certificate": _MAYBE_PATH,
+    "artifact_mirror_generations": Rule(list_of(_GENERATION, "generations")),
+    "artifact_mirror_keep": _KEEP,
+    "artifact_mirror_key": _MAYBE_PATH,
+    "artifact_mirror_origin": _ORIGIN,
+    "artifact_mirror_packages": _PACKAGES,
+    "artifact_mirror_port": _PORT,
+    "artifact_mirror_refresh": _BOOLEAN,
+    "artifact_mirror_releases": _DATA,
+    "artifact_mirror_root": _PATH_RULE,
+    "artifact_mirror_share": _BOOLEAN,
+    "artifact_mirror_sources_ca_path": _MAYBE_PATH,
+    "artifact_mirror_timeout": _SECONDS,
+    "artifact_mirror_token_file": _MAYBE_PATH,
+    "artifact_mirror_token_user": Rule(_USER),
+    "artifact_mirror_tracker_packages": _PACKAGES,
+    "artifact_mirror_tracker_port": _PORT,
+    "artifact_mirror_tracker_url": Rule(empty_or(url("http", "https", "udp")), secret=True),
+    "artifact_mirror_url": Rule(empty_or(url("https", "http")), secret=True),
+    # of the role npu_preflight
+    "npu_preflight_artifacts_gib": _GIB,
+    "npu_preflight_artifacts_path": _PATH_RULE,
+    "npu_preflight_docker_gib": _GIB,
+    "npu_preflight_fail_on": Rule(one_of(("error", "warning"))),
+    "npu_preflight_ignore": Rule(list_of(matching(_FINDING, "a finding's ID, such as SYS-008"), "findings' IDs")),
+    "npu_preflight_json_path": Rule(line),
+    "npu_preflight_junit_path": Rule(line),
+    "npu_preflight_memory_gib": _GIB,
+    "npu_preflight_require_host_cann": _BOOLEAN,
+    "npu_preflight_timeout_seconds": Rule(number(1, 3600)),
+    # of the role model_artifacts
+    "model_artifacts_architecture": Rule(empty_or(_ARCHITECTURE)),
+    "model_artifacts_bundle": _MAYBE_PATH,
+    "model_artifacts_ca_path": _MAYBE_PATH,
+    "model_artifacts_generation": Rule(_GENERATION),
+    "model_artifacts_keep": _KEEP,
+    "model_artifacts_origin": _ORIGIN,
+    "model_artifacts_origin_fallback": _BOOLEAN,
+    "model_artifacts_packages": _PACKAGES,
+    "model_artifacts_refresh": _BOOLEAN,
+    "model_artifacts_rehash": _BOOLEAN,
+    "model_artifacts_release": _DATA,
+    "model_artifacts_root": _PATH_RULE,
+    "model_artifacts_seed_minutes": Rule(whole(0, 10080)),
+    "model_artifacts_sources": Rule(list_of(line, "stores")),
+    "model_artifacts_sources_ca_path": _MAYBE_PATH,
+    "model_artifacts_swarm_packages": _PACKAGES,
+    "model_artifacts_swarm_ports": Rule(port_range),
+    "model_artifacts_timeout": _SECONDS,
+    "model_artifacts_token_file": _MAYBE_PATH,
+    "model_artifacts_token_user": Rule(_USER),
+    "model_artifacts_trackers": Rule(list_of(url("http", "https", "udp"), "trackers' URLs")),
+    # of the role vllm_image
+    "vllm_image_archive": _MAYBE_PATH,
+    "vllm_image_entry": _DATA,
+    "vllm_image_keep": _KEEP,
+    "vllm_image_load_timeout": _SECONDS,
+    "vllm_image_release": _DATA,
+    "vllm_image_root": _PATH_RULE,
+    "vllm_image_verify": _BOOLEAN,
+    "vllm_image_verify_timeout": _SECONDS,
+    # of the role vllm_serve
+    "vllm_serve_api_key": Rule(key, secret=True),
+    "vllm_serve_data_root": _MAYBE_PATH,
+    "vllm_serve_docker_options": Rule(docker_options),
+    "vllm_serve_environment": Rule(mapping, secret=True),
+    "vllm_serve_first_port": _PORT,
+    "vllm_serve_image": Rule(line),
+    "vllm_serve_media_path": _MAYBE_PATH,
+    "vllm_serve_options": Rule(mapping),
+    "vllm_serve_profile": Rule(one_of(PROFILES)),
+    "vllm_serve_ready_timeout_seconds": _SECONDS,
+    "vllm_serve_release": _DATA,
+    "vllm_serve_replicas": Rule(whole(1, 64)),
+    "vllm_serve_silence_timeout_seconds": _SECONDS,
+    "vllm_serve_skip_unhealthy": _BOOLEAN,
+    "vllm_serve_stop_seconds": Rule(whole(1, 3600)),
+    "vllm_serve_weights": _MAYBE_PATH,
+    "vllm_serve_weights_content": Rule(line),
+    # of the role vllm_smoke
+    "vllm_smoke_api_key": Rule(key, secret=True),
+    "vllm_smoke_questions": Rule(list_of(mapping, "questions")),
+    "vllm_smoke_release": _DATA,
+}
+
+
+def check_values(values: Mapping[str, Any], components: Sequence[Mapping[str, Any]] = ()) -> list[Problem]:
+    """The mistakes in the values of variables, each looked at alone; a variable without a rule passes.
+
+    ``components`` are the versions inside the images that will run the options in ``vllm_serve_options``.
+    """
+    problems: list[Problem] = []
+    for name, value in values.items():
+        rule = RULES.get(name)
+        if rule is None or value is None:
+            continue
+        needed = rule.check(value)
+        if needed:
+            problems.append(Problem(name, "a value that is not shown" if rule.secret else quote(value), needed))
+        elif name == "vllm_serve_options":
+            problems += serve_options.check_serve_options(value, name, components=components)
+        elif name == "vllm_serve_environment":
+            for variable, content in value.items():
+                # The value may be a token.
+                found = serve_options.check_variable(variable, content, "%s.%s" % (name, variable))
+                problems += [Problem(p.path, "a value that is not shown", p.needed) for p in found]
+    return problems

@@ -1,0 +1,86 @@
+# Copyright (c) 2026, ascend.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The variables of every host of a play, as a task of the play sees them, for an action that runs once for all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Iterator, Mapping, Sequence
+
+import yaml
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.template import Templar
+
+from ..module_utils._base.native import to_native_types
+
+ROLES = Path(__file__).resolve().parents[2] / "roles"
+
+
+class SettingsError(ValueError):
+    """A host's variables are not what the roles accept; the message names each variable."""
+
+
+class HostVariables(Mapping[str, Any]):
+    """The variables of one host; a value is templated when it is asked for."""
+
+    def __init__(self, variables: Mapping[str, Any], loader: Any) -> None:
+        self._variables = variables
+        self._templar = Templar(loader=loader, variables=variables)
+
+    def __getitem__(self, name: str) -> Any:
+        return to_native_types(self._templar.template(self._variables[name]))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._variables
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._variables)
+
+    def __len__(self) -> int:
+        return len(self._variables)
+
+
+class PlayVariables:
+    """Finds the variables of any host of the play.
+
+    ansible-core gives an action the variables of its own host alone; ``hostvars`` knows those of the others, without
+    the defaults of roles. The variable manager behind it, asked with play and task, knows all of them. The defaults of
+    ``roles`` that the play does not run come first: these roles may run in another play, with the same variables.
+    """
+
+    def __init__(self, task_vars: Mapping[str, Any], task: Any, loader: Any, roles: Sequence[str] = ()) -> None:
+        hostvars = task_vars["hostvars"]
+        self._manager = hostvars._variable_manager
+        self._inventory = hostvars._inventory
+        self._task, self._loader = task, loader
+        self._defaults: dict[str, Any] = {}
+        for role in roles:
+            path = str(ROLES / role / "defaults" / "main.yml")
+            self._defaults.update(loader.load_from_file(path, trusted_as_template=True) or {})
+
+    def of(self, host: str) -> HostVariables:
+        """The variables of the host of this name."""
+        known = self._manager.get_vars(play=self._task.get_play(), host=self._inventory.get_host(host), task=self._task)
+        return HostVariables({**self._defaults, **known}, self._loader)
+
+
+def role_settings(variables: Mapping[str, Any], role: str, names: Sequence[str] = ()) -> dict[str, Any]:
+    """The role's options of these names (all where none is named), without the role's name, as its specification wants.
+
+    Raises SettingsError that lists everything wrong with them.
+    """
+    path = ROLES / role / "meta" / "argument_specs.yml"
+    options = yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]["main"]["options"]
+    spec = {name: option for name, option in options.items() if not names or name[len(role) + 1 :] in names}
+    given, wrong = {}, []
+    for name in spec:
+        try:
+            given[name] = variables[name]
+        except Exception as exc:  # whatever a template of the user's raises
+            wrong.append("%s: %s" % (name, " ".join(str(exc).split())))
+    checked = ArgumentSpecValidator(spec).validate({k: v for k, v in given.items() if v is not None})
+    wrong += checked.error_messages
+    if wrong:
+        raise SettingsError("; ".join(wrong))
+    return {name[len(role) + 1 :]: checked.validated_parameters.get(name) for name in spec}

@@ -1,0 +1,200 @@
+# Copyright (c) 2026, ascend.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the preflight measures a node against: the planners of serving and artifacts, asked before anything is done.
+
+The checks get the planners' answers as data, so that preflight and execution cannot decide differently.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Mapping, Optional, Sequence
+
+from ..module_utils._artifacts import lfs, space
+from ..module_utils._artifacts.plan import SelectionError, artifact_plan
+from ..module_utils._npu import hardware, slots
+from ..module_utils._preflight import findings as _findings
+from ..module_utils._preflight.facts import DEFAULT_MEMORY_BYTES
+from ..module_utils._serving import plan as _plan
+from ..module_utils._serving.settings import Settings
+from . import _systems
+from ._compatibility import compatibility_table
+from ._play_variables import role_settings
+
+#: What a layout depends on; image, weights and secrets are not needed for it.
+_SERVING = ("profile", "replicas", "first_port", "skip_unhealthy", "options", "environment", "data_root", "media_path")
+_GIB = 1024**3
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What is chosen for one host beside its release.
+
+    generation: as the inventory says; without it the PCI bus tells. ignore: ids of accepted findings.
+    required_bytes: bytes still to be written, by path; the key ``docker`` stands for docker's own folder.
+    """
+
+    serving: Settings = field(default_factory=Settings)
+    generation: Optional[str] = None
+    ignore: Sequence[str] = ()
+    required_bytes: Mapping[str, int] = field(default_factory=dict)
+    memory_bytes: int = DEFAULT_MEMORY_BYTES
+    require_host_cann: bool = False
+    fleet_tls: frozenset[bool] = frozenset()
+
+
+def serving_plan(
+    node: Mapping[str, Any], release: Mapping[str, Any], settings: Settings, generation: Optional[str]
+) -> Optional[dict[str, Any]]:
+    """The layout of the replicas as ``replicas``, in ``error`` why there is none, and in ``spans_hosts`` whether one
+    engine runs on several hosts; None where nothing is served.
+
+    Where the node's own chips cannot be planned with (a fault, which is a finding of its own), the replicas are those
+    of a healthy host of the generation: their ports and names must be free nevertheless. ``error`` is set where no
+    other finding explains it: the settings fit no host of the generation, or too few of its sound chips.
+    """
+    if not (release.get("serve") or {}).get("served_model_name"):
+        return None
+    generation = generation or hardware.generation_of_pci(list(node.get("pci") or []))
+    nominal: list[dict[str, Any]] = []
+    if generation in hardware.GENERATIONS:
+        try:
+            nominal = _plan.plan_layout(slots.nominal_node(str(generation)), release, settings)
+        except ValueError as exc:
+            return {"replicas": [], "error": str(exc), "spans_hosts": False}
+    try:
+        replicas, error = _plan.plan_layout(node, release, settings), None
+    except ValueError as exc:
+        replicas, error = nominal, str(exc) if _is_sound(node, generation) else None
+    spans_hosts = _spans_hosts({**(release["serve"].get("options") or {}), **settings.options})
+    return {"replicas": replicas, "error": error, "spans_hosts": spans_hosts}
+
+
+def _spans_hosts(options: Mapping[str, Any]) -> bool:
+    """Whether these options of `vllm serve` make one engine of processes on several hosts."""
+    ranks = int(options.get("data-parallel-size") or 1)
+    local = options.get("data-parallel-size-local")
+    return int(options.get("nnodes") or 1) > 1 or int(ranks if local is None else local) < ranks
+
+
+def _is_sound(node: Mapping[str, Any], generation: Optional[str]) -> bool:
+    """Whether every chip is there and works, so that only the settings can be why there is no plan."""
+    devices = node.get("devices") or []
+    chips = hardware.GENERATIONS.get(generation or "", {}).get("chips")
+    return len(devices) == chips and all(
+        d.get("index") is not None and d.get("node_present") is not False and d.get("health") in slots.WORKING
+        for d in devices
+    )
+
+
+def findings_of(node: Mapping[str, Any], release: Mapping[str, Any], chosen: Chosen) -> list[dict[str, Any]]:
+    """The findings of one node; ValueError for what was chosen wrongly."""
+    return _findings.findings(
+        node,
+        release,
+        generation=chosen.generation,
+        ignore=chosen.ignore,
+        plan=serving_plan(node, release, chosen.serving, chosen.generation),
+        required_bytes=chosen.required_bytes,
+        memory_bytes=chosen.memory_bytes,
+        require_host_cann=chosen.require_host_cann,
+        fleet_tls=chosen.fleet_tls,
+        table=compatibility_table(),
+        system=_systems.values(node.get("os") or {}),
+    )
+
+
+@dataclass(frozen=True)
+class HostSettings:
+    """What the variables of one host say about its preflight. Sizes in bytes."""
+
+    generation: Optional[str]
+    serving: Settings
+    ignore: Sequence[str]
+    artifacts_path: str
+    artifacts_bytes: int
+    docker_bytes: int
+    memory_bytes: int
+    require_host_cann: bool
+
+
+def settings_of(variables: Mapping[str, Any]) -> HostSettings:
+    """The settings of a host by its variables; SettingsError names every variable that is wrong."""
+    own = role_settings(variables, "npu_preflight")
+    serving = role_settings(variables, "vllm_serve", _SERVING)
+    return HostSettings(
+        generation=str(variables["npu_generation"]) if variables.get("npu_generation") else None,
+        serving=Settings(**{k: v for k, v in serving.items() if v not in (None, "")}),
+        ignore=own["ignore"],
+        artifacts_path=own["artifacts_path"],
+        artifacts_bytes=int(own["artifacts_gib"] * _GIB),
+        docker_bytes=int(own["docker_gib"] * _GIB),
+        memory_bytes=int(own["memory_gib"] * _GIB),
+        require_host_cann=own["require_host_cann"],
+    )
+
+
+def wanted_artifacts(
+    node: Mapping[str, Any], release: Mapping[str, Any], settings: HostSettings
+) -> list[dict[str, Any]]:
+    """What this host will ask for; nothing where the release has no image for it, which is a finding of its own."""
+    generation = settings.generation or hardware.generation_of_pci(list(node.get("pci") or []))
+    if not generation or not release.get("model"):
+        return []
+    try:
+        plan = artifact_plan(
+            release, generation=generation, architecture=node.get("architecture"), root=settings.artifacts_path
+        )
+    except (SelectionError, lfs.ArtifactError):
+        return []
+    return space.wanted_requests(plan)
+
+
+def present_artifacts(node: Mapping[str, Any], settings: HostSettings) -> list[dict[str, Any]]:
+    """What the node says is complete below the artifacts' path; nothing where it does not know."""
+    found: list[dict[str, Any]] = []
+    for disk in node.get("disk") or []:
+        if disk["path"] == settings.artifacts_path:
+            found += disk.get("artifacts") or []
+    return found
+
+
+def findings_of_all(
+    nodes: Mapping[str, Mapping[str, Any]],
+    releases: Mapping[str, Mapping[str, Any]],
+    settings: Mapping[str, HostSettings],
+) -> tuple[dict[str, list[dict[str, Any]]], dict[str, str]]:
+    """The findings of every host of ``nodes``, and by host why there are none.
+
+    A host that has completed a download tells how large it is for all others, and TLS between cards has to be the same
+    on all hosts of a release.
+    """
+    wanted = {host: wanted_artifacts(node, releases[host], settings[host]) for host, node in nodes.items()}
+    sizes: dict[Any, int] = {}
+    for host, node in nodes.items():
+        space.learn_sizes(wanted[host], present_artifacts(node, settings[host]), sizes)
+    tls: dict[str, set[bool]] = {}
+    for host, node in nodes.items():
+        states = {chip.get("tls") for chip in (node.get("hccn") or {}).get("chips") or []}
+        tls.setdefault(str(releases[host].get("release")), set()).update(states - {None})
+    findings: dict[str, list[dict[str, Any]]] = {}
+    reasons: dict[str, str] = {}
+    for host, node in nodes.items():
+        own = settings[host]
+        there = present_artifacts(node, own)
+        missing = space.bytes_to_download(wanted[host], there, own.artifacts_bytes, sizes)
+        chosen = Chosen(
+            serving=own.serving,
+            generation=own.generation,
+            ignore=own.ignore,
+            required_bytes={own.artifacts_path: missing, "docker": own.docker_bytes},
+            memory_bytes=own.memory_bytes,
+            require_host_cann=own.require_host_cann,
+            fleet_tls=frozenset(tls[str(releases[host].get("release"))]),
+        )
+        try:
+            findings[host] = findings_of(node, releases[host], chosen)
+        except ValueError as exc:
+            reasons[host] = str(exc)
+    return findings, reasons
