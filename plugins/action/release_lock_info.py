@@ -108,9 +108,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         obstacles.append("%s: %s" % (request["name"], words))
         return None
 
-    def _image_id(
-        self, dest: str, part: Mapping[str, Any], records: str, task_vars: dict[str, Any]
-    ) -> Optional[str]:
+    def _image_id(self, dest: str, part: Mapping[str, Any], records: str, task_vars: dict[str, Any]) -> Optional[str]:
         """The ID of the image that was loaded from the archive; None where it was not, or where telling takes long."""
         path = os.path.join(dest, str(part["path"]))
         said = self._ask(

@@ -64,9 +64,17 @@ class Origin:
         """Whether the origin's repository has a commit. ArtifactError when it does not say."""
         self._prepare()
         done = self._fetch(commit)
-        if not done.ok and git_errors.explain(done.stderr).kind != "commit":
-            raise self._git.failure(done, "asking for commit %s" % commit)
+        if not done.ok:
+            self._check_lacks(commit, done)
         return done.ok
+
+    def _check_lacks(self, commit: str, done: command.Completed) -> None:
+        """Raise ArtifactError unless a fetch failed because the origin does not hand out the commit."""
+        kind = git_errors.explain(done.stderr).kind
+        if kind == "revision":
+            self._list_revisions()
+        if kind not in ("commit", "revision"):
+            raise self._git.failure(done, "fetching commit %s" % commit)
 
     def _no_such_paths(self, unmatched: Sequence[str], entries: Sequence[TreeEntry], commit: str) -> ArtifactError:
         names = [entry.path for entry in entries]
@@ -97,14 +105,13 @@ class Origin:
         done = self._fetch(commit)
         if done.ok:
             return
-        if git_errors.explain(done.stderr).kind != "commit":
-            raise self._git.failure(done, "fetching commit %s" % commit)
+        self._check_lacks(commit, done)
         if self._request.commit:
             if self._fetch_all_and_find(commit):
                 return
             raise ArtifactError(
-                "%s does not hand out commit %s, to which the lock of the release holds %s: the revision was rewritten, "
-                "or the lock was edited. Fix: run with -e fleet_relock=true to take what it is now, or restore the "
+                "%s does not hand out commit %s, to which the lock of the release holds %s: the revision was "
+                "rewritten, or the lock was edited. Fix: run with -e fleet_relock=true to take what it is now, or restore the "
                 "commit at the origin" % (self._request.repository, commit, self._request.revision)
             )
         raise ArtifactError(
@@ -132,15 +139,24 @@ class Origin:
         return self._git(["rev-parse", "--verify", "FETCH_HEAD^{commit}"]).stdout.strip()
 
     def _fetch_all_and_find(self, commit: str) -> bool:
-        """Take all branches and tags, as an older server hands out their tips only; say whether a commit is among them."""
+        """Take all branches and tags, as an older server hands out their tips only; say whether it is among them."""
         argv = ["fetch", "--quiet", "--filter=blob:none", "--tags", "origin", "+refs/heads/*:refs/remotes/origin/*"]
         done = self._git(argv, check=False)
         if not done.ok:
             raise self._git.failure(done, "looking for commit %s" % commit)
         return self._git(["cat-file", "-e", commit + "^{commit}"], check=False).ok
 
+    def _list_revisions(self) -> command.Completed:
+        """Ask for the names of branches and tags. ArtifactError when it is no git server that answers."""
+        trace = {"GIT_TRACE_CURL": "1", "GIT_TRACE_CURL_NO_DATA": "1"}
+        done = self._git(["ls-remote", "--heads", "--tags", "origin"], env=trace)
+        over_http = self._request.repository.startswith(("http://", "https://"))
+        if over_http and not git_errors.is_git_server(done.stderr):
+            raise ArtifactError("asking %s failed: %s" % (self._request.repository, git_errors.NOT_GIT))
+        return done
+
     def _no_such_revision(self) -> ArtifactError:
-        done = self._git(["ls-remote", "--heads", "--tags", "origin"])
+        done = self._list_revisions()
         names = [
             line.split("\t")[-1].split("/", 2)[-1] for line in done.stdout.splitlines() if not line.endswith("^{}")
         ]

@@ -21,7 +21,8 @@ from .weights import INDEX_FILE, model_problems
 class Request:
     """What is asked for.
 
-    ``commit`` is what ``revision`` is held to, which is then only a name: of folder and request. ``identity`` is the path of the repository at home (OWNER/NAME), where ``repository`` leads to a copy under another
+    ``commit`` is what ``revision`` is held to, which is then only a name: of folder and request.
+    ``identity`` is the path of the repository at home (OWNER/NAME), where ``repository`` leads to a copy under another
     path. ``former_dest`` is a folder in which version 0.1 kept the same.
     """
 
