@@ -13,7 +13,7 @@ from typing import Any, Callable, Iterable, Mapping, Optional, Sequence
 
 import yaml
 
-from ..module_utils._artifacts import manifest, mirrors, names, stores
+from ..module_utils._artifacts import manifest, names, plan, stores
 from ..module_utils._base.files import write_atomically
 from ..module_utils._base.native import to_native_types
 from ..module_utils._release import lock as _lock
@@ -167,9 +167,8 @@ def write(path: Path, lock: _lock.Lock) -> None:
 def request_of(release: Mapping[str, Any], entry: str, *, root: str, origin: str) -> dict[str, Any]:
     """Return the request of an entry of the lock, as arguments of the module lfs_artifact, without a commit."""
     part = _lock.entries(release)[entry]
-    plain = dict(release, model=dict(release["model"]), images=[] if entry == _lock.MODEL else [dict(part)])
-    generations: Sequence[str] = [] if entry == _lock.MODEL else [str(part["generation"])]
-    return dict(mirrors.requests([plain], generations, [], root=root, origin=origin)[0])
+    make = plan.weights_request if entry == _lock.MODEL else plan.image_request
+    return make(part, root=root, origin=origin)
 
 
 def read_bundle(

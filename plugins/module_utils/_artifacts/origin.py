@@ -111,8 +111,8 @@ class Origin:
                 return
             raise ArtifactError(
                 "%s does not hand out commit %s, to which the lock of the release holds %s: the revision was "
-                "rewritten, or the lock was edited. Fix: run with -e fleet_relock=true to take what it is now, or restore the "
-                "commit at the origin" % (self._request.repository, commit, self._request.revision)
+                "rewritten, or the lock was edited. Fix: run with -e fleet_relock=true to take what it is now, or "
+                "restore the commit at the origin" % (self._request.repository, commit, self._request.revision)
             )
         raise ArtifactError(
             "%s no longer hands out commit %s, which %s was when this host began to download it: the revision was "

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
@@ -14,7 +13,9 @@ from unittest.mock import MagicMock
 import pytest
 import yaml
 from ansible_collections.ascend.fleet.plugins.action import fleet_validate, release_lock, release_lock_info
-from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import lfs
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import names
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.manifest import Manifest, dump_manifest
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.tree import Wanted
 from ansible_collections.ascend.fleet.plugins.plugin_utils import _locks, _releases
 
 NAME = "qwen3_5_27b_v0"
@@ -242,11 +243,11 @@ def test_a_bundle_gives_what_no_host_holds(fleet: Fleet, tmp_path: Path) -> None
     for part in (RELEASE["images"][0], RELEASE["model"]):
         paths = [part["path"]] if "path" in part else part["include"]
         request = _locks.request_of(RELEASE, A2 if "path" in part else "model", root="/x", origin="")
-        key = lfs.request_key(lfs.repository_name(request["repository"]), "main", paths, [])
-        files = (lfs.Wanted(part.get("path", "config.json"), "", SHA, 2, True),)
+        key = names.request_key(request["identity"], "main", paths, [])
+        files = (Wanted(part.get("path", "config.json"), "", SHA, 2, True),)
         target = tmp_path / "bundle" / "artifacts" / "manifests" / (key + ".json")
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(lfs.dump_manifest(lfs.Manifest("x", "main", TWO, files)))
+        target.write_text(dump_manifest(Manifest("x", "main", TWO, files)))
     found = fleet.run(bundle=str(tmp_path / "bundle"), write=False)
     assert found["open"] == []
     assert fleet.run(bundle=str(tmp_path / "bundle"))["changed"]
@@ -307,6 +308,8 @@ class TestInfo:
         def execute(action: Any, module_name: str, module_args: dict[str, Any], task_vars: Any) -> dict[str, Any]:
             assert action._task.check_mode
             kind = module_name.rpartition(".")[2] + ("" if "refresh" not in module_args else " ask")
+            if kind == "lfs_artifact":
+                assert (module_args["sources"], module_args["origin_fallback"]) == ([], False)
             seen.append({"kind": kind, **module_args})
             replies = self.replies.get(kind, [])
             return replies.pop(0) if replies else {}
@@ -323,7 +326,13 @@ class TestInfo:
 
     @staticmethod
     def reply(path: str, **more: Any) -> dict[str, Any]:
-        return {"commit": ONE, "settled": True, "files": [{"path": path, "oid": SHA, "size": 2}], **more}
+        return {
+            "commit": ONE,
+            "settled": True,
+            "dest": "/kept",
+            "files": [{"path": path, "oid": SHA, "size": 2}],
+            **more,
+        }
 
     def test_a_host_says_what_it_holds_and_what_docker_has_loaded(self, asked: list[dict[str, Any]]) -> None:
         self.replies["lfs_artifact"] = [self.reply(PATH), {}]
@@ -332,7 +341,7 @@ class TestInfo:
         assert found["answers"] == [answer(A2, image_id=ID)]
         assert (found["architecture"], found["obstacles"]) == ("x86_64", [])
         assert [call["kind"] for call in asked] == ["lfs_artifact", "image_load", "lfs_artifact"]
-        assert asked[1]["path"] == os.path.join(asked[0]["dest"], PATH)
+        assert asked[1]["path"] == "/kept/" + PATH
 
     def test_an_image_that_docker_does_not_have_is_not_what_runs(self, asked: list[dict[str, Any]]) -> None:
         self.replies["lfs_artifact"] = [self.reply(PATH)]
