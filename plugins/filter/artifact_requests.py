@@ -55,8 +55,8 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description: >-
-    For each thing its C(name), and C(repository), C(identity), C(revision), C(dest), C(paths), C(exclude), C(checksums)
-    and C(layout); for weights also C(former_dest), where version 0.1 kept them.
+    For each thing its C(name), and C(repository), C(identity), C(revision), C(commit), C(dest), C(paths), C(exclude),
+    C(checksums) and C(layout); for weights also C(former_dest), where version 0.1 kept them.
   type: list
   elements: dict
   sample:

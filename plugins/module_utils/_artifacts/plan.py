@@ -54,6 +54,7 @@ def image_request(image: Mapping[str, Any], *, root: str, origin: str = "") -> d
         "exclude": [],
         "checksums": {path: str(image["sha256"])} if image.get("sha256") else {},
         "layout": "files",
+        **_held_to(image),
     }
 
 
@@ -74,9 +75,15 @@ def weights_request(model: Mapping[str, Any], *, root: str, origin: str = "") ->
         "former_dest": os.path.join(models, names.former_weights_folder(str(model["name"]), revision)),
         "paths": list(model.get("include") or ["*"]),
         "exclude": list(model.get("exclude") or []),
-        "checksums": {},
+        "checksums": {str(file): str(about["sha256"]) for file, about in (model.get("files") or {}).items()},
         "layout": "model",
+        **_held_to(model),
     }
+
+
+def _held_to(part: Mapping[str, Any]) -> dict[str, str]:
+    """The commit that the lock of the release holds a part to, where there is one."""
+    return {"commit": str(part["commit"])} if part.get("commit") else {}
 
 
 def with_options(request: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:

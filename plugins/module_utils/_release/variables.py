@@ -76,7 +76,7 @@ RULES: dict[str, Rule] = {
     "artifact_swarm_from": Rule(whole(0, 1000000)),
     "fleet_bundle": _MAYBE_PATH,
     "fleet_ignore_variables": Rule(list_of(matching(_NAME, "a variable's name"), "variables' names")),
-    "fleet_lock_path": Rule(line),
+    "fleet_lock_path": _MAYBE_PATH,
     "fleet_profile": Rule(one_of(PROFILES)),
     "fleet_progress": Rule(one_of(MODES)),
     "fleet_release": Rule(

@@ -79,6 +79,16 @@ def test_plan() -> None:
     }
 
 
+def test_what_the_lock_holds_goes_with_the_requests() -> None:
+    files = {"config.json": {"sha256": "cd", "size_bytes": 2}}
+    image = dict(RELEASE["images"][0], commit="1" * 40)
+    locked = dict(RELEASE, images=[image], model=dict(RELEASE["model"], commit="2" * 40, files=files))
+    archive, weights = plan(locked, generation=image["generation"], architecture=image["architecture"])["requests"]
+    assert (archive["commit"], weights["commit"], weights["checksums"]) == ("1" * 40, "2" * 40, {"config.json": "cd"})
+    assert (archive["revision"], weights["revision"]) == ("main", "main")  # the names of folders and requests stay
+    assert not [r for r in plan(RELEASE, generation="a2", architecture="x86_64")["requests"] if "commit" in r]
+
+
 def test_two_revisions_never_share_a_folder() -> None:
     other = dict(RELEASE, model=dict(RELEASE["model"], revision="v2"))
     assert plan(other, generation="a2")["weights"] == "/var/lib/ascend-fleet/models/Qwen-AI--Qwen3.5-27B@v2"
