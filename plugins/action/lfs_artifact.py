@@ -12,7 +12,9 @@ from typing import Any, Mapping, Optional
 
 from ansible.errors import AnsibleActionFail
 
-from ..module_utils._artifacts import lfs, stores
+from ..module_utils._artifacts import names, stores
+from ..module_utils._artifacts.errors import ArtifactError
+from ..module_utils._artifacts.manifest import Manifest, parse_manifest
 from ..module_utils._base import progress
 from ..plugin_utils._live import LiveAction
 
@@ -42,10 +44,10 @@ class ActionModule(LiveAction):
             key, manifest = self._manifest(str(bundle), arguments)
             self._send_small(str(bundle), store, key, manifest)
             arguments["sources"] = [store]
-            foreseen = self._foresee(arguments, task_vars)
-            if self._task.check_mode or foreseen.get("failed") or foreseen.get("unreachable"):
-                return foreseen
-            self._send_objects(str(bundle), arguments, foreseen["missing"], task_vars)
+            planned = self._plan(arguments, task_vars)
+            if self._task.check_mode or planned.get("failed") or planned.get("unreachable"):
+                return planned
+            self._send_objects(str(bundle), arguments, planned, task_vars)
             self._task.args = arguments
             return super().run(tmp, task_vars)
         finally:
@@ -53,34 +55,34 @@ class ActionModule(LiveAction):
             self._low_level_execute_command("rm -rf %s" % shlex.quote(store))
 
     def _title(self, arguments: Mapping[str, Any]) -> str:
-        return str(arguments.get("title") or lfs.repository_name(str(arguments.get("repository"))))
+        return str(arguments.get("title") or _path(arguments).rpartition("/")[2])
 
-    def _manifest(self, bundle: str, arguments: Mapping[str, Any]) -> tuple[str, lfs.Manifest]:
+    def _manifest(self, bundle: str, arguments: Mapping[str, Any]) -> tuple[str, Manifest]:
         """Find what the bundle has for this request."""
         paths = [str(path) for path in arguments.get("paths") or ["*"]]
         revision = str(arguments.get("revision") or "main")
         exclude = [str(path) for path in arguments.get("exclude") or []]
-        key = lfs.request_key(lfs.repository_name(str(arguments["repository"])), revision, paths, exclude)
+        key = names.request_key(_path(arguments), revision, paths, exclude)
         words = "its manifest cannot be read"
         manifest = None
         try:
-            manifest = lfs.parse_manifest(stores.FolderStore(bundle).manifest(key))
+            manifest = parse_manifest(stores.FolderStore(bundle).manifest(key))
         except stores.StoreError as exc:
             words = str(exc)
         if manifest is None:
             raise AnsibleActionFail(
-                "the bundle in %s does not give %s of %s at %s: %s. Make the bundle anew for this release: "
-                "ansible-playbook playbooks/bundle.yml"
+                "the bundle in %s does not give %s of %s at %s: %s. Make the bundle anew for this release, with this "
+                "version of the collection: ansible-playbook playbooks/bundle.yml"
                 % (bundle, ", ".join(paths), arguments["repository"], revision, words)
             )
         return key, manifest
 
-    def _send_small(self, bundle: str, store: str, key: str, manifest: lfs.Manifest) -> None:
-        names = [stores.manifest_path(key)]
-        names += sorted({stores.object_path(w.oid) for w in manifest.files if not w.lfs})
-        folders = " ".join(sorted({shlex.quote("%s/%s" % (store, os.path.dirname(name))) for name in names}))
+    def _send_small(self, bundle: str, store: str, key: str, manifest: Manifest) -> None:
+        files = [stores.manifest_path(key)]
+        files += sorted({stores.object_path(w.oid) for w in manifest.files if not w.lfs})
+        folders = " ".join(sorted({shlex.quote("%s/%s" % (store, os.path.dirname(name))) for name in files}))
         self._command("mkdir -p %s" % folders)
-        for name in names:
+        for name in files:
             try:
                 with open(os.path.join(bundle, name), "rb") as handle:
                     content = handle.read()
@@ -88,7 +90,7 @@ class ActionModule(LiveAction):
                 raise _unreadable(exc) from exc
             self._command("cat > %s" % shlex.quote("%s/%s" % (store, name)), content)
 
-    def _foresee(self, arguments: Mapping[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+    def _plan(self, arguments: Mapping[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         before = self._task.check_mode
         self._task.check_mode = True
         try:
@@ -99,14 +101,14 @@ class ActionModule(LiveAction):
         return result
 
     def _send_objects(
-        self, bundle: str, arguments: Mapping[str, Any], missing: list[dict[str, Any]], task_vars: Mapping[str, Any]
+        self, bundle: str, arguments: Mapping[str, Any], planned: Mapping[str, Any], task_vars: Mapping[str, Any]
     ) -> None:
         """Send objects to where unfinished downloads lie, from the bytes that are there; the module verifies them."""
-        sizes = {str(w["oid"]): int(w["size"]) for w in missing if w["lfs"]}
+        sizes = {str(w["oid"]): int(w["size"]) for w in planned["missing"] if w["lfs"]}
         if not sizes:
             return
-        dest = str(arguments["dest"])
-        folder = "%s/.git/lfs/incomplete" % dest.rstrip("/")
+        dest = str(planned["dest"])
+        folder = "%s/.git/lfs/incomplete" % dest
         have = self._lengths(folder, dest, sizes)
         total, done = sum(sizes.values()), sum(have.values())
         teller = self._teller(arguments, task_vars)
@@ -142,9 +144,9 @@ class ActionModule(LiveAction):
         """How much of each object the host has: all of it, or a beginning."""
         words = ["mkdir -p %s" % shlex.quote(folder)]
         for oid in sizes:
-            whole = "%s/.git/lfs/objects/%s/%s/%s" % (dest.rstrip("/"), oid[:2], oid[2:4], oid)
-            names = " ".join(shlex.quote(name) for name in (whole, "%s/%s.part" % (folder, oid)))
-            words.append("echo %s $(stat -c %%s %s 2>/dev/null)" % (oid, names))
+            whole = "%s/.git/lfs/objects/%s/%s/%s" % (dest, oid[:2], oid[2:4], oid)
+            candidates = " ".join(shlex.quote(name) for name in (whole, "%s/%s.part" % (folder, oid)))
+            words.append("echo %s $(stat -c %%s %s 2>/dev/null)" % (oid, candidates))
         found = {}
         for line in self._command("; ".join(words)).splitlines():
             oid, *numbers = line.split() or [""]
@@ -160,6 +162,14 @@ class ActionModule(LiveAction):
                 % (str(done.get("stderr") or done.get("stdout") or "").strip() or "no reason was given")
             )
         return str(done.get("stdout") or "")
+
+
+def _path(arguments: Mapping[str, Any]) -> str:
+    """The path that identifies the repository of a task's arguments."""
+    try:
+        return names.repository_path(str(arguments.get("identity") or arguments.get("repository")))
+    except ArtifactError as exc:
+        raise AnsibleActionFail(str(exc)) from exc
 
 
 def _unreadable(exc: OSError) -> AnsibleActionFail:

@@ -11,7 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Mapping, Optional, Sequence
 
-from ..module_utils._artifacts import lfs, space
+from ..module_utils._artifacts import space
+from ..module_utils._artifacts.errors import ArtifactError
 from ..module_utils._artifacts.plan import SelectionError, artifact_plan
 from ..module_utils._npu import hardware, slots
 from ..module_utils._preflight import findings as _findings
@@ -147,7 +148,7 @@ def wanted_artifacts(
         plan = artifact_plan(
             release, generation=generation, architecture=node.get("architecture"), root=settings.artifacts_path
         )
-    except (SelectionError, lfs.ArtifactError):
+    except (SelectionError, ArtifactError):
         return []
     return space.wanted_requests(plan)
 

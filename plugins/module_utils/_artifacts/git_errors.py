@@ -18,6 +18,14 @@ class Explanation:
     again: bool
 
 
+#: What to do about an address at which something else than a git server answers.
+NOT_GIT = (
+    "the origin's address answers, but not as a git server: found a web page or the like. It is a captive portal, a "
+    "proxy's or a login page, or the URL is not that of a repository. Open the URL from this host with curl, log in to "
+    "the network or correct proxy and URL"
+)
+
+_NOISE = re.compile(r"^(Errors logged to|Use `git lfs logs|fetch: Fetching|\d\d:\d\d:\d\d\.\d+ )")
 _SIGNATURES: tuple[tuple[str, str, str, bool], ...] = (
     (
         r"no space left on device|disk quota exceeded",
@@ -26,7 +34,7 @@ _SIGNATURES: tuple[tuple[str, str, str, bool], ...] = (
         False,
     ),
     (
-        r"HTTP(?:/\S+)? 5\d\d|error: 5\d\d|HTTP code 5\d\d|Server error: \S+ from HTTP 5",
+        r"HTTP(?:/\S+)? 5\d\d|error: 5\d\d|HTTP code 5\d\d|Fatal error: Server error",
         "server",
         "the origin has a fault of its own (HTTP 5xx). Look at its log or wait, then run again; "
         "a mirror or a bundle does without it",
@@ -34,11 +42,9 @@ _SIGNATURES: tuple[tuple[str, str, str, bool], ...] = (
     ),
     (
         r"not valid: is this a git repository|invalid character '<'|bad line length character: <"
-        r"|protocol error: bad line|unexpected content.type|text/html",
+        r"|protocol error: bad line|Expected JSON type, got",
         "not-git",
-        "the origin's address answers, but not as a git server: found a web page. It is a captive portal, a proxy's "
-        "or a login page, or the URL is not that of a repository. Open the URL from this host with curl, log in to the "
-        "network or correct proxy and URL",
+        NOT_GIT,
         False,
     ),
     (
@@ -113,6 +119,14 @@ _SIGNATURES: tuple[tuple[str, str, str, bool], ...] = (
 )
 
 
+def is_git_server(trace: str) -> bool:
+    """Whether an answer over HTTP was a git server's, by the headers that GIT_TRACE_CURL printed.
+
+    A web page in its place is read by git as a repository without any branch.
+    """
+    return re.search(r"content-type: *application/x-git-upload-pack-advertisement", trace, re.IGNORECASE) is not None
+
+
 def explain(output: str) -> Explanation:
     """Say what the output of a failed git or git-lfs command means."""
     for expression, kind, message, again in _SIGNATURES:
@@ -122,7 +136,11 @@ def explain(output: str) -> Explanation:
 
 
 def last_words(output: str, count: int = 3) -> str:
-    """Return the last lines of a command's output that say something, on one line, without credentials."""
+    """Return the last lines of a command's output that say something, on one line, without credentials.
+
+    What is not printable is escaped: a terminal must not take it for a command.
+    """
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    lines = [line for line in lines if not re.match(r"^(Errors logged to|Use `git lfs logs|fetch: Fetching)", line)]
-    return re.sub(r"://[^/@\s]+@", "://", " | ".join(lines[-count:]))
+    lines = [line for line in lines if not _NOISE.match(line)]
+    said = re.sub(r"://[^/@\s]+@", "://", " | ".join(lines[-count:]))
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in said)

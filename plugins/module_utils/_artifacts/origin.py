@@ -64,9 +64,17 @@ class Origin:
         """Whether the origin's repository has a commit. ArtifactError when it does not say."""
         self._prepare()
         done = self._fetch(commit)
-        if not done.ok and git_errors.explain(done.stderr).kind != "commit":
-            raise self._git.failure(done, "asking for commit %s" % commit)
+        if not done.ok:
+            self._check_lacks(commit, done)
         return done.ok
+
+    def _check_lacks(self, commit: str, done: command.Completed) -> None:
+        """Raise ArtifactError unless a fetch failed because the origin does not hand out the commit."""
+        kind = git_errors.explain(done.stderr).kind
+        if kind == "revision":
+            self._list_revisions()
+        if kind not in ("commit", "revision"):
+            raise self._git.failure(done, "fetching commit %s" % commit)
 
     def _no_such_paths(self, unmatched: Sequence[str], entries: Sequence[TreeEntry], commit: str) -> ArtifactError:
         names = [entry.path for entry in entries]
@@ -97,8 +105,7 @@ class Origin:
         done = self._fetch(commit)
         if done.ok:
             return
-        if git_errors.explain(done.stderr).kind != "commit":
-            raise self._git.failure(done, "fetching commit %s" % commit)
+        self._check_lacks(commit, done)
         raise ArtifactError(
             "%s no longer hands out commit %s, which %s was when this host began to download it: the revision was "
             "rewritten, or %s was filled from another repository. Set refresh to take what it is now, or pin a commit "
@@ -128,8 +135,17 @@ class Origin:
             return revision
         return self._git(["rev-parse", "--verify", "FETCH_HEAD^{commit}"]).stdout.strip()
 
+    def _list_revisions(self) -> command.Completed:
+        """Ask for the names of branches and tags. ArtifactError when it is no git server that answers."""
+        trace = {"GIT_TRACE_CURL": "1", "GIT_TRACE_CURL_NO_DATA": "1"}
+        done = self._git(["ls-remote", "--heads", "--tags", "origin"], env=trace)
+        over_http = self._request.repository.startswith(("http://", "https://"))
+        if over_http and not git_errors.is_git_server(done.stderr):
+            raise ArtifactError("asking %s failed: %s" % (self._request.repository, git_errors.NOT_GIT))
+        return done
+
     def _no_such_revision(self) -> ArtifactError:
-        done = self._git(["ls-remote", "--heads", "--tags", "origin"])
+        done = self._list_revisions()
         names = [
             line.split("\t")[-1].split("/", 2)[-1] for line in done.stdout.splitlines() if not line.endswith("^{}")
         ]

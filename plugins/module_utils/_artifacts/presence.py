@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from . import lfs
+from .state import State, load_state
 
 _PARENTS = ("repositories", "models")
 _STATE = os.path.join(".git", "ascend-fleet", "state.json")
@@ -17,10 +17,10 @@ _STATE = os.path.join(".git", "ascend-fleet", "state.json")
 def present_artifacts(root: str) -> list[dict[str, Any]]:
     """The folders with artifacts below ``root``, each with what it holds.
 
-    An entry has ``folder`` (absolute path), ``bytes`` (what lies in it, a file with several links counted once) and
-    ``requests``, those that were completed and whose files are all still there with their size: ``revision``,
-    ``commit``, ``files`` (their paths) and ``bytes`` (the sum of their sizes). Raises OSError where a folder that is
-    there cannot be read.
+    An entry has ``folder`` (absolute path), ``repository`` (the path of the one it belongs to; None where version 0.1
+    did not say it), ``bytes`` (what lies in it, a file with several links counted once) and ``requests``, those that
+    were completed and whose files are all still there with their size: ``revision``, ``commit``, ``files`` (paths)
+    and ``bytes`` (the sum of their sizes). Raises OSError where a folder that is there cannot be read.
     """
     found = []
     for parent in _PARENTS:
@@ -31,7 +31,15 @@ def present_artifacts(root: str) -> list[dict[str, Any]]:
         for name in names:
             folder = os.path.join(root, parent, name)
             if os.path.isdir(os.path.join(folder, ".git")):
-                found.append({"folder": folder, "bytes": _occupied(folder), "requests": _completed(folder)})
+                state = _state_of(folder)
+                found.append(
+                    {
+                        "folder": folder,
+                        "repository": state.repository,
+                        "bytes": _occupied(folder),
+                        "requests": _completed(folder, state),
+                    }
+                )
     return found
 
 
@@ -56,12 +64,15 @@ def _occupied(folder: str) -> int:
     return total
 
 
-def _completed(folder: str) -> list[dict[str, Any]]:
+def _state_of(folder: str) -> State:
     try:
         with open(os.path.join(folder, _STATE), encoding="utf-8", errors="replace") as handle:
-            state = lfs.load_state(handle.read())
+            return load_state(handle.read())
     except FileNotFoundError:
-        return []
+        return State()
+
+
+def _completed(folder: str, state: State) -> list[dict[str, Any]]:
     found = []
     for request in state.requests.values():
         sizes = [_recorded_size(folder, path, state) for path in request["files"]]
@@ -77,7 +88,7 @@ def _completed(folder: str) -> list[dict[str, Any]]:
     return found
 
 
-def _recorded_size(folder: str, path: str, state: lfs.State) -> Any:
+def _recorded_size(folder: str, path: str, state: State) -> Any:
     """The size of a file that is there as it was recorded, else None."""
     record = state.files.get(path)
     try:

@@ -177,7 +177,7 @@ class Repository:
         owner = owner_of(tree, state, self.request)
         if owner is Owner.OTHER:
             raise ArtifactError(describe_other(tree, state, self.request))
-        if owner is Owner.OURS or (owner is Owner.UNPROVEN and tree.dest == self.request.former_dest):
+        if owner is Owner.OURS or (owner is Owner.UNPROVEN and tree.dest != self.request.dest):
             take_over(state, self.request)  # the former folder was confirmed when it was chosen
         transfer = Transfer(tree, os.path.join(own_dir, "staging"), self._swarm(tree), run)
         return _Session(tree, state, transfer, Git(self.request, run, git_dir, own_dir, tree.dest), attempts)

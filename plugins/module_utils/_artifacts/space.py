@@ -11,11 +11,30 @@ _WILDCARDS = frozenset("*?[")
 
 
 def wanted_requests(plan: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What a host asks for by its ``artifact_plan``: ``folder``, ``revision`` and ``paths`` of image and weights."""
+    """What a host asks for by its ``artifact_plan``: ``folder``, ``revision`` and ``paths`` of image and weights.
+
+    The weights have also ``former_folder``, where version 0.1 kept them, and ``repository``, which has to be its.
+    """
     return [
         {"folder": plan["image_folder"], "revision": plan["image"]["revision"], "paths": [plan["image"]["path"]]},
-        {"folder": plan["weights"], "revision": plan["model"]["revision"], "paths": list(plan["model"]["include"])},
+        {
+            "folder": plan["weights"],
+            "former_folder": plan["former_weights"],
+            "repository": plan["model"]["identity"],
+            "revision": plan["model"]["revision"],
+            "paths": list(plan["model"]["include"]),
+        },
     ]
+
+
+def _folder_of(wanted: Mapping[str, Any], present: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The entry of ``present`` for the folder of a request: its own, or else the one that version 0.1 gave it.
+
+    The latter where it belongs to the same repository, or does not say to which: the download decides then.
+    """
+    own = [entry for entry in present if entry["folder"] == wanted["folder"]]
+    former = [entry for entry in present if entry["folder"] == wanted.get("former_folder")]
+    return own or [entry for entry in former if entry.get("repository") in (None, wanted.get("repository"))]
 
 
 def completed_request(wanted: Mapping[str, Any], present: Sequence[Mapping[str, Any]]) -> Optional[Mapping[str, Any]]:
@@ -23,9 +42,7 @@ def completed_request(wanted: Mapping[str, Any], present: Sequence[Mapping[str, 
 
     A folder belongs to one repository, and within it the revision and the named files tell requests apart.
     """
-    for folder in present:
-        if folder["folder"] != wanted["folder"]:
-            continue
+    for folder in _folder_of(wanted, present):
         for request in folder["requests"]:
             names = {path for path in wanted["paths"] if not _WILDCARDS & set(path)}
             if wanted["revision"] in (request["revision"], request["commit"]) and names <= set(request["files"]):
@@ -63,7 +80,7 @@ def bytes_to_download(
         if done is not None:
             there += done["bytes"]
             continue
-        left = sum(_left_by_interruption(f) for f in present if f["folder"] == request["folder"])
+        left = sum(_left_by_interruption(folder) for folder in _folder_of(request, present))
         there += left
         size = sizes.get(_identity(request))
         known = None if known is None or size is None else known + max(0, size - left)

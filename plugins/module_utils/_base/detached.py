@@ -36,7 +36,10 @@ def remove_leftovers(progress: Optional[str], proc: str = "/proc") -> list[str]:
         try:
             if path == own or time.time() - os.stat(path).st_mtime < _YOUNG_SECONDS or _is_alive(path, proc):
                 continue
-            shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
+            if os.path.isdir(path):
+                shutil.rmtree(path)
+            else:
+                os.unlink(path)
         except OSError:
             continue  # the job ended, or another run removed it
         removed.append(path)

@@ -163,7 +163,7 @@ RULES: dict[str, Rule] = {
     "vllm_image_verify_timeout": _SECONDS,
     # of the role vllm_serve
     "vllm_serve_api_key": Rule(key, secret=True),
-    "vllm_serve_chip_wait_seconds": Rule(whole(0, _DAY)),
+    "vllm_serve_chip_wait_seconds": Rule(whole(0, 7200)),
     "vllm_serve_data_root": _MAYBE_PATH,
     "vllm_serve_docker_options": Rule(docker_options),
     "vllm_serve_environment": Rule(mapping, secret=True),

@@ -12,7 +12,9 @@ from typing import Any, Callable
 
 import pytest
 import yaml
-from ansible_collections.ascend.fleet.plugins.module_utils._node import collect
+from ansible_collections.ascend.fleet.plugins.module_utils._node import collect, devices, npu_smi, software, system
+from ansible_collections.ascend.fleet.plugins.module_utils._node.host import Host
+from ansible_collections.ascend.fleet.plugins.module_utils._npu import hardware
 from ansible_collections.ascend.fleet.plugins.module_utils._preflight import catalogue, findings
 from ansible_collections.ascend.fleet.plugins.module_utils._preflight.check import AREAS, Check
 from ansible_collections.ascend.fleet.plugins.module_utils._preflight.words import GIB, numbers
@@ -120,7 +122,7 @@ def healthy(generation: str = "a2") -> Node:
         "occupied_bytes": 0,
         "read_only": False,
     }
-    docker = collect.empty_docker()
+    docker = software.empty_docker()
     docker.update(
         installed=True,
         running=True,
@@ -134,7 +136,7 @@ def healthy(generation: str = "a2") -> Node:
         root_total_bytes=900 * GIB,
         architecture="aarch64",
     )
-    smi = collect.empty_npu_smi()["npu_smi"]
+    smi = npu_smi.empty()["npu_smi"]
     smi.update(
         path="/usr/local/sbin/npu-smi",
         exit_status=0,
@@ -149,7 +151,7 @@ def healthy(generation: str = "a2") -> Node:
         "effective_uid": 0,
         "clock": 1790000000,
         "npu_smi": smi,
-        "devices": collect.join_devices(rows, boards=boards, device_nodes=nodes, pci=pci),
+        "devices": devices.join_devices(rows, boards=boards, device_nodes=nodes, pci=pci),
         "processes": [],
         "device_nodes": nodes,
         "pci": pci,
@@ -159,7 +161,7 @@ def healthy(generation: str = "a2") -> Node:
             "cann": [],
             "install_info": {},
         },
-        "mounts": dict(collect.hardware.MOUNT_SOURCES),
+        "mounts": dict(hardware.MOUNT_SOURCES),
         "docker": docker,
         "disk": [disk],
         "ports": [],
@@ -497,10 +499,10 @@ PROVOKED: list[tuple[str, Callable[[Node], None], str, set[str]]] = [
     ("NPU-016", put("npu_smi process_table", False), "no process table", set()),
     ("NPU-017", put("devices 0 name", "910B1"), "910B1", set()),
     ("NPU-018", put("devices 0 temperature_celsius", 97), "davinci0", set()),
-    ("DKR-001", put("docker", collect.empty_docker()), "docker", set()),
+    ("DKR-001", put("docker", software.empty_docker()), "docker", set()),
     (
         "DKR-002",
-        put("docker", dict(collect.empty_docker(), installed=True, error="Cannot connect to the Docker daemon")),
+        put("docker", dict(software.empty_docker(), installed=True, error="Cannot connect to the Docker daemon")),
         "Cannot connect",
         set(),
     ),
@@ -755,13 +757,15 @@ def test_all_problems_at_once() -> None:
     node = healthy()
     for change in (lose_node(3), put("devices 2 health", "Alarm"), put("versions driver version", "24.1.0")):
         change(node)
-    node["docker"] = collect.empty_docker()
+    node["docker"] = software.empty_docker()
     assert {"DEV-005", "NPU-007", "DRV-003", "DKR-001"} <= set(ids(check(node)))
 
 
 def test_what_was_not_gathered_is_not_checked() -> None:
     node = healthy()
-    node.update(gathered=["npu"], docker=collect.empty_docker(), versions=collect.empty_versions(), disk=[], mounts={})
+    node.update(
+        gathered=["npu"], docker=software.empty_docker(), versions=software.empty_versions(), disk=[], mounts={}
+    )
     node["systemd"] = {"state": None, "units": [], "error": None}
     assert check(node) == []
 
@@ -782,16 +786,16 @@ def test_without_any_generation_nothing_is_counted() -> None:
 
 
 def test_a_broken_host_gives_findings_not_a_traceback() -> None:
-    node = collect.identity(collect.Host(root="/nonexistent"))
-    smi = dict(collect.empty_npu_smi()["npu_smi"], error="x", error_kind="missing")
+    node = system.identity(Host(root="/nonexistent"))
+    smi = dict(npu_smi.empty()["npu_smi"], error="x", error_kind="missing")
     node.update(
         npu_smi=smi,
         devices=[],
         processes=[],
         device_nodes=[],
         pci=[],
-        versions=collect.empty_versions(),
-        docker=collect.empty_docker(),
+        versions=software.empty_versions(),
+        docker=software.empty_docker(),
         disk=[],
         ports=[],
         problems=[],

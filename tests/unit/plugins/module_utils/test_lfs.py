@@ -316,7 +316,7 @@ def test_model_problems(sizes: dict[str, int], index: str | None, expected: list
         ("LFS: unexpected EOF", "silent", True),
         ("fatal: unable to access 'http://h/x/': Empty reply from server", "silent", True),
         ("fatal: unable to access 'http://h/x/': The requested URL returned error: 500", "server", True),
-        ("batch response: Fatal error: Server error: http://h/info/lfs/objects/batch from HTTP 502", "server", True),
+        ("batch response: Fatal error: Server error: http://h/info/lfs/objects/batch", "server", True),
         ("fatal: http://h/x/info/refs not valid: is this a git repository?", "not-git", False),
         ("git-lfs says a word that nobody knows", "unknown", True),
     ],
@@ -327,6 +327,33 @@ def test_explain(output: str, kind: str, again: bool) -> None:
     assert found.message
 
 
+def test_last_words_are_printable() -> None:
+    assert git_errors.last_words("fatal: \x1b[2J\x07 ü") == "fatal: \\x1b[2J\\x07 ü"
+
+
 def test_last_words_leave_out_noise_and_secrets() -> None:
     text = "fetch: Fetching reference x\nfatal: https://u:pw@h/ failed\n\nErrors logged to '/x'.\nUse `git lfs logs`\n"
     assert git_errors.last_words(text) == "fatal: https://h/ failed"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            OSError(28, "No space left on device", "/d/x"),
+            "found No space left on device at /d/x; needed room on the file",
+        ),
+        (
+            OSError(30, "Read-only file system", "/d"),
+            "needed a file system that can be written. Fix: mount it writable",
+        ),
+        (OSError(5, "Input/output error"), "bringing it failed: found Input/output error; needed a disk that reads"),
+        (
+            OSError(13, "Permission denied", "/a", None, "/b"),
+            "at /a and /b; needed the right to do that. Fix: run as a user",
+        ),
+        (OSError(999, "Odd"), "found Odd; needed that to succeed"),
+    ],
+)
+def test_an_error_of_the_operating_system_says_what_failed(error: OSError, words: str) -> None:
+    assert words in errors.describe_os_error(error, "bringing it")

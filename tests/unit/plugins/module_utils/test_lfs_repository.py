@@ -141,11 +141,11 @@ def test_second_run_runs_no_command_and_reads_no_file(
     assert not second.changed
     assert second.commit == first.commit
     assert [w.path for w in second.files] == [w.path for w in first.files]
-    foreseen = Repository(request(origin, dest, layout="model")).plan(str(tmp_path / "scratch"))
-    assert not foreseen.changed
+    planned = Repository(request(origin, dest, layout="model")).plan(str(tmp_path / "scratch"))
+    assert not planned.changed
 
 
-def test_foresee_is_exact_and_writes_nothing(origin: Path, tmp_path: Path) -> None:
+def test_a_dry_run_is_exact_and_writes_nothing(origin: Path, tmp_path: Path) -> None:
     dest = tmp_path / "dest"
     outcome = Repository(request(origin, dest)).plan(str(tmp_path / "scratch"))
     assert outcome.changed
@@ -156,7 +156,7 @@ def test_foresee_is_exact_and_writes_nothing(origin: Path, tmp_path: Path) -> No
     assert [w.path for w in outcome.files] == [w.path for w in real.files]
 
 
-def test_foresee_without_git_says_so(origin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dry_run_without_git_says_so(origin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_repository, "missing_programs", lambda: ["git", "git-lfs"])
     outcome = Repository(request(origin, tmp_path / "dest")).plan(str(tmp_path))
     assert (outcome.changed, outcome.known) == (True, False)

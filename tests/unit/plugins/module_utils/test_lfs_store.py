@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -28,6 +29,7 @@ from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.errors imp
 from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.manifest import Manifest
 from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.repository import Repository
 from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.request import Outcome, Request
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.result import message_of
 from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.tree import Wanted
 
 TESTS = Path(__file__).resolve().parents[3]
@@ -37,6 +39,7 @@ COMMIT = "c" * 40
 REPOSITORY = "https://nowhere.invalid/A/b.git"
 LARGE = random.Random(1).randbytes(3_000_000)
 SMALL = {"config.json": b"{}", "sub/README.md": b"hello\n"}
+PORTAL = b"<html>Log in to the network</html>"
 KEY = names.request_key("A/b", "main", ["*"], [])
 
 
@@ -68,6 +71,7 @@ class Server:
         self.ranges = True
         self.cut_after: int | None = None
         self.status: int | None = None
+        self.portal = self.silent = False
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -89,7 +93,17 @@ class Server:
         self.thread.start()
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
+        if self.portal:
+            self.sent.append((handler.path, 0, len(PORTAL)))
+            handler.send_response(200)
+            handler.send_header("Content-Type", "text/html; charset=utf-8")
+            handler.end_headers()
+            handler.wfile.write(PORTAL)
+            return
         file = self.folder / handler.path.lstrip("/")
+        if self.silent:
+            handler.close_connection = True
+            return
         if self.status or not file.is_file():
             handler.send_error(self.status or 404)
             return
@@ -159,10 +173,10 @@ def test_everything_comes_and_the_second_run_asks_nobody(server: Server, tmp_pat
     assert (again.changed, again.settled, len(server.sent)) == (False, True, asked)
 
 
-def test_foresee_tells_what_is_missing_without_writing(server: Server, tmp_path: Path) -> None:
+def test_a_dry_run_tells_what_is_missing_without_writing(server: Server, tmp_path: Path) -> None:
     (tmp_path / "scratch").mkdir()
-    foreseen = Repository(request(tmp_path / "dest", server.url)).plan(str(tmp_path / "scratch"))
-    assert [w.path for w in foreseen.missing] == ["config.json", "sub/README.md", "large.bin"]
+    planned = Repository(request(tmp_path / "dest", server.url)).plan(str(tmp_path / "scratch"))
+    assert [w.path for w in planned.missing] == ["config.json", "sub/README.md", "large.bin"]
     assert not (tmp_path / "dest").exists()
 
 
@@ -246,6 +260,9 @@ def test_a_connection_that_always_breaks_is_followed_as_long_as_it_brings_someth
     [
         (lambda server: setattr(server, "status", 503), "it answers 503"),
         (lambda server: setattr(server, "status", 403), "it answers 403"),
+        (lambda server: setattr(server, "status", 500), "a fault of its own"),
+        (lambda server: setattr(server, "portal", True), "it answers with a web page instead of manifests/"),
+        (lambda server: setattr(server, "silent", True), "takes the connection and gives no answer"),
         (lambda server: setattr(server, "cut_after", 0), "too early"),
         (lambda server: (server.folder / "manifests" / (KEY + ".json")).write_text("{}"), "cannot be read"),
         (lambda server: (server.folder / "manifests" / (KEY + ".json")).unlink(), "it answers 404 for manifests"),
@@ -287,6 +304,120 @@ def test_a_host_stays_at_its_commit_until_it_is_told_to_follow(server: Server, t
     followed = ensure(dest, server.url, refresh=True)
     assert (followed.commit, followed.moved_from) == ("d" * 40, COMMIT)
     assert (dest / "config.json").read_bytes() == b'{"new": 1}'
+
+
+def test_following_tells_what_it_removes_and_a_dry_run_tells_the_same(server: Server, tmp_path: Path) -> None:
+    """Only a removal, no download: it is a change, with a diff, in a dry run too."""
+    dest, gone = tmp_path / "dest", b"gone" * 1000
+    make_store(server.folder, {**SMALL, "large.bin": LARGE, "gone.bin": gone})
+    ensure(dest, server.url)
+    make_store(server.folder, {**SMALL, "large.bin": LARGE}, commit="d" * 40)
+    (tmp_path / "scratch").mkdir()
+    planned = Repository(request(dest, server.url, refresh=True)).plan(str(tmp_path / "scratch"))
+    assert (dest / "gone.bin").exists()
+    outcome = ensure(dest, server.url, refresh=True)
+    assert not (dest / "gone.bin").exists()
+    for found in (planned, outcome):
+        assert (found.changed, found.removed, found.missing) == (True, ["gone.bin"], [])
+        assert set(found.before) - set(found.after) == {"gone.bin"}
+        assert found.before["gone.bin"] == (oid_of(gone), len(gone))
+        assert (found.moved_from, found.commit) == (COMMIT, "d" * 40)
+    assert "1 files of the commit before are removed" in message_of(request(dest), outcome)
+    again = ensure(dest, server.url, refresh=True)
+    assert (again.changed, again.removed, again.moved_from) == (False, [], None)
+
+
+def test_a_mirror_that_dribbles_is_ended_by_the_deadline_and_not_passed_over(server: Server, tmp_path: Path) -> None:
+    server.pause = 0.1
+    begin = time.monotonic()
+    with pytest.raises(ArtifactError, match="did not end within its deadline of 1 s"):
+        ensure(tmp_path / "dest", server.url, timeout=1)
+    assert time.monotonic() - begin < 10
+    server.pause = 0.0
+    outcome = ensure(tmp_path / "dest", server.url)
+    assert outcome.resumed_bytes > 0
+    assert (tmp_path / "dest" / "large.bin").read_bytes() == LARGE
+
+
+def test_a_mirror_that_always_breaks_is_ended_by_the_deadline(server: Server, tmp_path: Path) -> None:
+    server.cut_after = 16_384
+    server.pause = 0.05
+    with pytest.raises(ArtifactError, match="did not end within its deadline"):
+        ensure(tmp_path / "dest", server.url, timeout=1)
+
+
+def no_second_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    def link(*names: Any, **options: Any) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", link)
+
+
+class Reads:
+    """Counts the bytes that are read of a store's objects."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.bytes = 0
+        real, outer = stores._chunks, self
+
+        def chunks(reader: Any) -> Iterator[bytes]:
+            for chunk in real(reader):
+                outer.bytes += len(chunk)
+                yield chunk
+
+        monkeypatch.setattr(stores, "_chunks", chunks)
+
+
+def test_a_copy_from_a_folder_is_hashed_as_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, dest = make_store(tmp_path / "store", {"large.bin": LARGE}), tmp_path / "dest"
+    no_second_names(monkeypatch)
+    reads = Reads(monkeypatch)
+    part_of(dest, LARGE).write_bytes(LARGE[:1_000_000])
+    outcome = ensure(dest, str(store))
+    assert (dest / "large.bin").read_bytes() == LARGE
+    assert outcome.resumed_bytes == 1_000_000
+    assert reads.bytes == len(LARGE) - 1_000_000, "what was there is not read again, and nothing is read twice"
+    (store / stores.object_path(oid_of(LARGE))).write_bytes(LARGE[::-1])
+    with pytest.raises(ArtifactError, match="is damaged"):
+        ensure(tmp_path / "other", str(store))
+    assert not (tmp_path / "other" / "large.bin").exists()
+
+
+def test_a_second_name_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = make_store(tmp_path / "store", {"large.bin": LARGE})
+    reads = Reads(monkeypatch)
+    ensure(tmp_path / "dest", str(store))
+    assert (tmp_path / "dest" / "large.bin").samefile(store / stores.object_path(oid_of(LARGE)))
+    assert reads.bytes == len(LARGE)
+
+
+def test_a_published_copy_is_verified_before_it_gets_its_name(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ensure(tmp_path / "dest", server.url)
+    no_second_names(monkeypatch)
+    real = stores._chunks
+    monkeypatch.setattr(stores, "_chunks", lambda reader: (chunk[::-1] for chunk in real(reader)))
+    target = tmp_path / "mine" / stores.object_path(oid_of(LARGE))
+    with pytest.raises(ArtifactError, match="in the store has another content: found sha256"):
+        ensure(tmp_path / "dest", server.url, store=str(tmp_path / "mine"))
+    assert not target.exists()
+    assert not list((tmp_path / "mine").rglob("manifests/*"))
+    monkeypatch.setattr(stores, "_chunks", real)
+    assert ensure(tmp_path / "dest", server.url, store=str(tmp_path / "mine")).changed
+    assert target.read_bytes() == LARGE
+
+
+def test_a_disk_that_fills_up_is_no_fault_of_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = make_store(tmp_path / "store", {"large.bin": LARGE})
+    no_second_names(monkeypatch)
+
+    def fsync(fd: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match="No space left"):
+        ensure(tmp_path / "dest", str(store))
 
 
 def test_pins_hold_for_mirrors_too(server: Server, tmp_path: Path) -> None:

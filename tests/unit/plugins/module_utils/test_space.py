@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import lfs, space
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import space
 from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.presence import present_artifacts
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.state import Record, State, dump_state
 
 GIB = 1024**3
 IMAGES = "/r/repositories/images"
@@ -75,8 +76,8 @@ def write_state(where: Path, names: dict[str, bytes], revision: str = "main") ->
         path = where / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-        files[name] = lfs.Record("0" * 64, len(content), 0, 0, True)
-    state = lfs.State(files)
+        files[name] = Record("0" * 64, len(content), 0, 0, True)
+    state = State(files)
     state.requests["k"] = {
         "revision": revision,
         "commit": "c" * 40,
@@ -85,7 +86,7 @@ def write_state(where: Path, names: dict[str, bytes], revision: str = "main") ->
     }
     own = where / ".git" / "ascend-fleet"
     own.mkdir(parents=True)
-    (own / "state.json").write_text(lfs.dump_state(state))
+    (own / "state.json").write_text(dump_state(state))
 
 
 def test_the_records_of_a_host_are_read(tmp_path: Path) -> None:
@@ -120,7 +121,19 @@ def test_what_is_wanted_follows_from_the_plan_of_the_download() -> None:
     plan = {
         "image": {"revision": "main", "path": "i/a2.tar"},
         "image_folder": IMAGES,
-        "model": {"revision": "main", "include": ["*"]},
+        "model": {"revision": "main", "include": ["*"], "identity": "A/m"},
         "weights": WEIGHTS,
+        "former_weights": "/r/models/Model",
     }
-    assert space.wanted_requests(plan) == WANTED
+    weights = dict(WANTED[1], former_folder="/r/models/Model", repository="A/m")
+    assert space.wanted_requests(plan) == [WANTED[0], weights]
+
+
+@pytest.mark.parametrize(("repository", "expected"), [("A/m", 0), (None, 0), ("B/m", 80)])
+def test_the_folder_of_version_0_1_counts_unless_it_is_another_repository_s(
+    repository: str | None, expected: int
+) -> None:
+    wanted = [dict(WANTED[1], former_folder="/r/models/Model", repository="A/m")]
+    former = dict(folder("/r/models/Model", 80, request(80, "config.json")), repository=repository)
+    assert space.bytes_to_download(wanted, [former], 80 * GIB, {}) == expected * GIB
+    assert space.bytes_to_download(wanted, [former, folder(WEIGHTS, 10)], 80 * GIB, {}) == 70 * GIB

@@ -203,6 +203,18 @@ def test_git_s_files_that_name_another_repository_or_commit_prove_nothing(former
         assert ask(OURS, dest, store, former_dest=str(former)).dest == str(dest)
 
 
+def test_without_a_former_folder_the_commit_decides_as_well(former: Path, tmp_path: Path) -> None:
+    """The folder is the caller's own choice: it is used on, or refused, and never given to another repository."""
+    store = make_store(tmp_path / "mirror", OTHER, CONTENT[::-1], commit="d" * 40)
+    with pytest.raises(ArtifactError, match="it holds commit dddddddddddd, this host is at " + COMMIT):
+        ask(OTHER, former, store)
+    with pytest.raises(ArtifactError, match="it holds commit dddddddddddd"):
+        ask(OTHER, former, store, former_dest=str(former))
+    assert (former / "w.bin").read_bytes() == CONTENT
+    assert not ask(OURS, former, make_store(tmp_path / "mirror", OURS, CONTENT)).changed
+    assert ask(OURS, former).settled
+
+
 def test_a_folder_named_after_the_repository_needs_no_other_proof(former: Path, tmp_path: Path) -> None:
     dest = tmp_path / "repositories/Qwen-AI--model"
     dest.parent.mkdir()
