@@ -27,7 +27,7 @@ _Signature = dict[Path, Optional[tuple[int, int]]]
 _Parser: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class _Loader(_Parser):  # type: ignore[misc]
+class _Loader(_Parser):
     """YAML in which a key that appears twice is an error instead of a surprise."""
 
 
