@@ -40,7 +40,7 @@ from .tree import Wanted
 from .work_tree import WorkTree
 
 #: How often a store is asked again that does not answer. A mirror that is down must not hold up those who can go to
-#: the origin; in a dry run it is of no consequence, and often the mirror is not there yet.
+#: the origin. A dry run asks once: often the mirror is not there yet.
 _ATTEMPTS, _DRY_ATTEMPTS = 3, 1
 
 
