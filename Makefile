@@ -15,7 +15,7 @@ help: ## Show the commands
 tools: ## Install the pinned tools into .cache (every other command does so by itself)
 	@$(TOOLS) echo "tools: $$bin"
 
-test: ## Everything CI checks, from nothing
+test: ## Everything CI checks; locally without the steps whose inputs have not changed since they passed
 	@$(TOOLS) exec $$bin/python tests/tools/gate.py
 
 lint: ## The static checks alone
@@ -39,8 +39,8 @@ docs: ## Write the generated pages of docs/
 bench: ## Measure what docs/performance.md says, as ratios (NAMES="parsers": only those)
 	@$(TOOLS) exec $$bin/python tests/bench/run.py $(NAMES)
 
-test-down: ## Remove the simulated fleet of the tests
-	@$(TOOLS) $$bin/python tests/sim/fleet --name test down
+test-down: ## Remove the simulated fleets of the tests
+	@$(TOOLS) for name in test test-b; do $$bin/python tests/sim/fleet --name $$name down; done
 
 clean: demo-down test-down ## Remove the fleets, the tools and every cache
 	@rm -rf .cache .sim

@@ -115,7 +115,7 @@ from typing import Any, Callable
 from ansible.errors import AnsibleFilterError, AnsibleTypeError
 
 from ..module_utils._base.native import to_native_types
-from ..module_utils._npu.smi import NpuSmiError
+from ..module_utils._npu.errors import NpuSmiError
 from ..module_utils._npu.smi_commands import parse_command
 
 

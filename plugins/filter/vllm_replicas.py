@@ -115,8 +115,10 @@ _value:
 from typing import Any, Callable, Mapping, Optional, Sequence
 
 from ansible.errors import AnsibleFilterError
+from ansible.module_utils.parsing.convert_bool import boolean
 
 from ..module_utils._base.native import to_native_types
+from ..module_utils._release.variables import check_values
 from ..module_utils._serving import plan
 from ..module_utils._serving.settings import Settings
 
@@ -141,22 +143,33 @@ def vllm_replicas(
     chip_wait_seconds: int = 600,
 ) -> dict[str, Any]:
     """The filter ``ascend.fleet.vllm_replicas``."""
+    given = {
+        "profile": profile,
+        "data_root": data_root,
+        "media_path": media_path,
+        "options": options,
+        "environment": environment,
+        "api_key": api_key,
+        "replicas": replicas,
+        "skip_unhealthy": skip_unhealthy,
+        "first_port": first_port,
+        "docker_options": docker_options,
+        "stop_seconds": stop_seconds,
+        "chip_wait_seconds": chip_wait_seconds,
+    }
+    chosen = {name: to_native_types(value) for name, value in given.items() if value not in (None, "")}
+    problems = check_values({"vllm_serve_" + name: value for name, value in chosen.items()})
+    if problems:
+        raise AnsibleFilterError("vllm_replicas: %s" % "; ".join(problem.text() for problem in problems))
+    for name in chosen.keys() & {"replicas", "first_port", "stop_seconds", "chip_wait_seconds"}:
+        chosen[name] = int(chosen[name])
+    if "skip_unhealthy" in chosen:
+        chosen["skip_unhealthy"] = boolean(chosen["skip_unhealthy"])
     settings = Settings(
         image=to_native_types(image) or "",
         weights=to_native_types(weights) or "",
         weights_content=to_native_types(weights_content) or "",
-        profile=to_native_types(profile),
-        data_root=to_native_types(data_root) or None,
-        media_path=to_native_types(media_path) or None,
-        options=to_native_types(options) or {},
-        environment=to_native_types(environment) or {},
-        api_key=to_native_types(api_key) or "",
-        replicas=None if replicas in (None, "") else int(replicas),
-        skip_unhealthy=bool(skip_unhealthy),
-        first_port=None if first_port in (None, "") else int(first_port),
-        docker_options=to_native_types(docker_options) or [],
-        stop_seconds=int(stop_seconds),
-        chip_wait_seconds=int(chip_wait_seconds),
+        **chosen,
     )
     try:
         units = plan.plan_replicas(to_native_types(node), to_native_types(release), settings)

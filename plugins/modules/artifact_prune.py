@@ -13,10 +13,11 @@ author: ascend.fleet contributors (@ascend-fleet)
 description:
   - Removes all but the latest revisions. Revisions of a repository or a model are folders whose names differ behind
     C(@), and different requests within a folder, such as two archives of one repository; another model is no revision.
-    Of images those count that M(ascend.fleet.image_verify) has recorded.
+    Of images those count that M(ascend.fleet.image_load) or M(ascend.fleet.image_verify) have recorded.
   - Within a folder those files go, with their C(git-lfs) objects, that no remaining request names.
-  - What is O(current) together counts as one revision, the latest. That is remembered, so that one that is used again
-    is not taken for the oldest.
+  - The age of a revision is that of its last use. What is O(current) together counts as one revision, the latest, and
+    an image that serves as the next one. Both are remembered, so that the image from which a host comes is kept for a
+    rollback.
   - What a container in any state, or a unit of this collection, names is in use and stays. Where docker does not
     answer, nothing is removed.
   - Folders and images that are not of this collection's making are not looked at. What another run works on is left
@@ -89,6 +90,9 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._artifacts import mirrors, prune
+from ..module_utils._host.docker import Docker, DockerError
+from ..module_utils._images.prune import prune_images
+from ..module_utils._images.usage import Usage
 
 ARGUMENTS: dict[str, Any] = {
     "root": {"type": "path", "required": True},
@@ -96,48 +100,37 @@ ARGUMENTS: dict[str, Any] = {
     "keep": {"type": "int", "required": True},
     "current": {"type": "list", "elements": "str", "default": []},
 }
+DOCKER_SECONDS = 120
 
 
-def prune_images(params: dict[str, Any], check: bool) -> prune.Pruned:
-    """Remove old images."""
-    host = prune.Host()
-    pruned = prune.Pruned()
-    if params["keep"] > 0:
-        found = prune.images(os.path.join(params["root"], "images"), host.images())
-        pruned.before = [image.name for image in found]
-        gone = prune.superfluous(found, params["keep"], params["current"])
-        if gone:
-            needs = host.needs()
-            in_use = [r.name for r in found if r.name in params["current"] or prune.mentions(needs, r.name)]
-            gone = prune.superfluous(found, params["keep"], in_use)
-        for image in gone:
-            pruned.removed.append(image.name)
-            if not check:
-                host.remove_image(image.name)
-    return pruned
-
-
-def prune_folders(params: dict[str, Any], check: bool) -> prune.Pruned:
-    """Remove old revisions of weights and archives."""
-    mirror = params["what"] == "mirror"
+def remove_old(params: dict[str, Any], usage: Usage, docker: Docker, check: bool) -> prune.Pruned:
+    """Remove old images, or old revisions of weights and archives."""
+    root = params["root"].rstrip("/")
+    if params["what"] == "images":
+        removal = prune_images(
+            os.path.join(root, "images"), params["keep"], params["current"], usage.text, docker, check=check
+        )
+        return prune.Pruned(before=removal.before, removed=removal.removed)
+    mirror = mirrors.Mirror("", "", root) if params["what"] == "mirror" else None
     return prune.prune(
-        params["root"].rstrip("/"),
+        root,
         params["keep"],
         params["current"],
-        prune.Host(without_docker=mirror).needs,
+        usage.text,
         check=check,
-        store=mirrors.store_of(mirrors.mirror_of("", {"artifact_mirror_root": params["root"]})) if mirror else None,
+        store=mirrors.store_of(mirror) if mirror else None,
     )
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     params = module.params
-    work = prune_images if params["what"] == "images" else prune_folders
+    docker = Docker(timeout=DOCKER_SECONDS)
+    usage = Usage(docker, docker_required=params["what"] != "mirror")
     try:
-        pruned = work(params, module.check_mode)
-    except prune.PruneError as exc:
-        module.fail_json(msg=str(exc))
+        pruned = remove_old(params, usage, docker, module.check_mode)
+    except DockerError as exc:
+        module.fail_json(msg="docker does not say what is in use: %s. Nothing was removed. Fix: start docker" % exc)
     except OSError as exc:
         module.fail_json(msg="%s: %s" % (exc.filename or params["root"], exc.strerror or exc))
     for note in pruned.notes:

@@ -10,7 +10,8 @@ DOCUMENTATION = r"""
 module: fleet_validate
 author: ascend.fleet contributors (@ascend-fleet)
 version_added: 0.1.0
-short_description:
+short_description: Check inventory, release and variables without touching a host
+description:
   - Reads the inventory's groups, the variables of every host of C(npu_hosts) and C(artifact_mirrors), and every release
     that is named, and lists all mistakes at once in its failure message, each with the hosts it concerns, what was
     found and where it is set, what is needed and what to do.

@@ -43,6 +43,11 @@ options:
       - File in which to remember what was read from the archive. Worth it for a compressed archive, which otherwise has
         to be decompressed on every run to be compared.
     type: path
+  record:
+    description:
+      - Folder in which to record that the image is one of this collection's, so that M(ascend.fleet.artifact_prune) and
+        C(playbooks/decommission.yml) may remove it.
+    type: path
   timeout:
     description: Seconds that docker may take to load the archive.
     type: int
@@ -122,7 +127,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._base.detached import remove_leftovers
-from ..module_utils._host.docker import DockerError
+from ..module_utils._host.docker import Docker, DockerError
 from ..module_utils._images import store
 from ..module_utils._images.archive import ArchiveError, machine_of
 
@@ -132,6 +137,7 @@ ARGUMENTS: dict[str, Any] = {
     "image_id": {"type": "str"},
     "architecture": {"type": "str", "choices": ["aarch64", "x86_64"]},
     "cache": {"type": "path"},
+    "record": {"type": "path"},
     "timeout": {"type": "int", "default": 3600},
     "progress": {"type": "path"},
     "check_settled": {"type": "bool", "default": False},
@@ -144,7 +150,7 @@ def result_of(outcome: store.Outcome) -> dict[str, Any]:
     result: dict[str, Any] = {
         "changed": outcome.changed,
         "known": outcome.known,
-        "settled": not outcome.changed and not outcome.unread,
+        "settled": not outcome.changed and not outcome.unread and not outcome.unrecorded,
         "loaded": outcome.loaded,
         "tagged": outcome.tagged,
         "tag": outcome.tag,
@@ -173,6 +179,7 @@ def main() -> None:
         image_id=params["image_id"],
         timeout=params["timeout"],
         cache=params["cache"],
+        record=params["record"],
         progress=None if params["check_settled"] else params["progress"],
     )
     if module.params["check_settled"]:
@@ -182,7 +189,7 @@ def main() -> None:
             outcome = store.Outcome(unread=True)
         else:
             check = module.check_mode or module.params["check_settled"]
-            outcome = store.ensure(wanted, store.ImageStore(), check=check)
+            outcome = store.ensure(wanted, Docker(timeout=60), check=check)
     except (ArchiveError, store.ImageError) as exc:
         module.fail_json(msg=str(exc))
     except DockerError as exc:

@@ -46,9 +46,15 @@ options:
       - The machine the image must run as. Without it, the host's.
     type: str
     choices: [aarch64, x86_64]
+  threads:
+    description:
+      - Whether a program in the image must be able to start a thread in a container without privileges. Docker before
+        20.10.10 with an image of a newer glibc cannot. For privileged containers it does not matter.
+    type: bool
+    default: true
   record:
     description:
-      - Folder in which to remember what an image holds.
+      - Folder in which to record what an image holds.
     type: path
   timeout:
     description:
@@ -128,20 +134,20 @@ contents:
       description: The generation vllm-ascend was built for.
       type: str
       sample: a2
+    thread_error:
+      description: What stood against starting a thread; null where one ran.
+      type: str
+      sample: null
 """
 
-import json
 import os
-import re
-from typing import Any, Optional
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._base import command
-from ..module_utils._base.files import write_atomically
-from ..module_utils._images import contents as _image_contents
-from ..module_utils._images import store
+from ..module_utils._host.docker import Docker, DockerError
 from ..module_utils._images.archive import machine_of
+from ..module_utils._images.verify import VerifyError, Wanted, verify
 
 ARGUMENTS: dict[str, Any] = {
     "image": {"type": "str", "required": True},
@@ -150,106 +156,44 @@ ARGUMENTS: dict[str, Any] = {
     "cann_version": {"type": "str"},
     "generation": {"type": "str", "choices": ["a2", "a3"]},
     "architecture": {"type": "str", "choices": ["aarch64", "x86_64"]},
+    "threads": {"type": "bool", "default": True},
     "record": {"type": "path"},
     "timeout": {"type": "int", "default": 300},
 }
 
 
-class VerifyError(Exception):
-    """The image cannot be verified, or is not what it should be."""
-
-
-def record_file(folder: str, image_id: str) -> str:
-    """Return the file in which the contents of an image are remembered."""
-    return os.path.join(folder, re.sub(r"[^0-9a-f]", "", image_id.split(":")[-1])[:64] + ".json")
-
-
-def recall(name: str, image_id: str, packages: list[str]) -> Optional[dict[str, Any]]:
-    """Return what is remembered, if it answers everything that is asked for."""
-    try:
-        with open(name, encoding="utf-8") as handle:
-            data = json.load(handle)
-        contents = data["contents"]
-        if data["version"] == 1 and data["image_id"] == image_id and set(packages) <= set(contents["components"]):
-            return dict(contents)
-    except (OSError, ValueError, KeyError, TypeError):
-        pass  # nothing usable is remembered: the image is run
-    return None
-
-
-def remember(name: str, image_id: str, contents: dict[str, Any]) -> None:
-    """Write down what an image holds."""
-    os.makedirs(os.path.dirname(name), mode=0o755, exist_ok=True)
-    data = {"version": 1, "image_id": image_id, "contents": contents}
-    write_atomically(name, json.dumps(data, indent=1, sort_keys=True))
-
-
-def read_contents(image_id: str, packages: list[str], timeout: float) -> dict[str, Any]:
-    """Run the image and return what it holds."""
-    container = "ascend-fleet-verify-%d" % os.getpid()
-    done = command.run(_image_contents.argv(image_id, packages, container), timeout=timeout)
-    if done.timed_out:
-        # The deadline ended docker's client, not the container.
-        command.run(["docker", "rm", "--force", container], timeout=60)
-        raise VerifyError("the image %s did not answer within %d seconds. Raise timeout." % (image_id, timeout))
-    if not done.ok:
-        said = " | ".join((done.stderr or done.stdout).strip().splitlines()[-3:])
-        hint = ""
-        if "exec format error" in said:
-            hint = " It is for another architecture than this host."
-        elif "executable file not found" in said:
-            hint = " It has no python3 on its PATH, so it is no serving image."
-        raise VerifyError("the image %s does not run (status %s): %s.%s" % (image_id, done.exit_status, said, hint))
-    try:
-        contents: dict[str, Any] = _image_contents.parse_contents(done.stdout)
-    except _image_contents.ContentsError as exc:
-        raise VerifyError("the image %s: %s" % (image_id, exc)) from exc
-    return contents
-
-
-def verify(params: dict[str, Any], check: bool) -> dict[str, Any]:
-    """Return the module's result."""
-    packages = sorted({*params["components"], *params["reported_components"]})
-    inspected = store.ImageStore().image(params["image"])
-    if inspected is None:
-        if check:
-            return {"known": False, "remembered": False, "msg": "docker does not have %s yet" % params["image"]}
-        raise VerifyError("docker has no image %s. Load it first." % params["image"])
-    image_id = str(inspected["Id"])
-    result: dict[str, Any] = {"image_id": image_id, "known": True, "remembered": True}
-    name = record_file(params["record"], image_id) if params["record"] else None
-    contents = recall(name, image_id, packages) if name else None
-    if contents is None:
-        result["remembered"] = False
-        if check:
-            return dict(result, known=False, msg="%s was not run yet, so what it holds is not known" % image_id)
-        contents = read_contents(image_id, packages, params["timeout"])
-        if name:
-            remember(name, image_id, contents)
-    problems = _image_contents.problems_of(
-        contents,
-        components={str(k): str(v) for k, v in params["components"].items()},
-        cann=params["cann_version"],
-        generation=params["generation"],
-        machine=params["architecture"] or machine_of(os.uname().machine),
-    )
-    if problems:
-        raise VerifyError(
-            "the image %s (%s) is not what the release says: %s. Load the release's own image, or correct the release."
-            % (", ".join(inspected.get("RepoTags") or []) or "without a tag", image_id, "; ".join(problems))
-        )
-    return dict(result, contents=contents, msg="%s holds what the release says" % params["image"])
-
-
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    params = module.params
+    wanted = Wanted(
+        image=params["image"],
+        machine=params["architecture"] or machine_of(os.uname().machine),
+        components=params["components"],
+        reported_components=params["reported_components"],
+        cann=params["cann_version"],
+        generation=params["generation"],
+        threads=params["threads"],
+        record=params["record"],
+        timeout=params["timeout"],
+    )
     try:
-        result = verify(module.params, module.check_mode)
-    except (VerifyError, store.ImageError) as exc:
+        verified = verify(wanted, Docker(timeout=60), check=module.check_mode)
+    except VerifyError as exc:
         module.fail_json(msg=str(exc))
+    except DockerError as exc:
+        module.fail_json(msg="docker does not answer: %s. Fix: install it, or start it: systemctl start docker" % exc)
     except OSError as exc:
-        module.fail_json(msg="%s: %s" % (exc.filename or module.params["record"], exc.strerror or exc))
-    # Remembering what an image holds changes nothing that anyone else sees.
+        module.fail_json(msg="%s: %s" % (exc.filename or params["record"], exc.strerror or exc))
+    result: dict[str, Any] = {
+        "known": verified.contents is not None,
+        "remembered": verified.remembered,
+        "msg": verified.message,
+    }
+    if verified.image_id is not None:
+        result["image_id"] = verified.image_id
+    if verified.contents is not None:
+        result["contents"] = verified.contents
+    # Recording what an image holds changes nothing that anyone else sees.
     module.exit_json(changed=False, **result)
 
 

@@ -124,14 +124,19 @@ node:
       sample: null
     npu_smi:
       description:
-        - What C(npu-smi info) was, said and how it ended. C(error) is null when its table could be
-          read whole.
+        - What C(npu-smi info) said and how it ended. C(error) is null when its table could be read whole.
+        - C(error_kind) is C(missing), C(directory), C(hung), C(truncated), C(no chips), C(layout) or C(tool) (a
+          complaint of the tool). Characters of C(raw) that cannot be printed are escaped.
       type: dict
       sample:
         path: /usr/local/sbin/npu-smi
         exit_status: 0
         timed_out: false
         error: null
+        error_kind: null
+        error_code: null
+        error_meaning: null
+        error_fix: null
         raw: "+---..."
         npu_smi_version: 25.2.0
         driver_version: 25.2.0
@@ -254,7 +259,13 @@ node:
         cgroup_driver: systemd
         root_dir: /var/lib/docker
         root_free_bytes: 512000000000
+        root_total_bytes: 1000000000000
+        root_filesystem: xfs
+        root_mount: /
         architecture: aarch64
+        live_restore: false
+        security_options: ["name=seccomp,profile=builtin"]
+        warnings: []
         containers: []
         images: []
     disk:
@@ -271,6 +282,7 @@ node:
           total_bytes: 1000000000000
           free_bytes: 512000000000
           occupied_bytes: 54000000000
+          read_only: false
           artifacts:
             - folder: /var/lib/ascend-fleet/models/Qwen3.5-27B
               bytes: 54000000000
@@ -296,7 +308,8 @@ node:
       sample:
         - {port: 8010, address: 0.0.0.0, pid: 4242, process: python3, container: null, unit: null, managed: false}
     systemd:
-      description: State of systemd and of the units C(vllm-*.service).
+      description:
+        - State of systemd and of the units C(vllm-*.service). With an C(error) the units are unknown.
       type: dict
       sample:
         state: running
@@ -304,15 +317,27 @@ node:
         units:
           - {name: vllm-qwen3.5@0.service, active: active, sub: running, main_pid: 4242, restarts: 0}
     hccn:
-      description: Configuration of the parameter network.
+      description:
+        - The chips' own network. C(kind) tells what stands at C(/etc/hccn.conf) (as in RV(node.mounts)), C(addresses)
+          what it configures.
+        - C(links) is what C(hccn_tool), where there is one, says of each chip that answers. C(status) is C(UP) or
+          C(DOWN). C(health), C(ip) and C(tls) are null where the tool did not say; the values of C(ip) are null where
+          the chip has no address.
       type: dict
       sample:
         present: true
         kind: file
         addresses: [{index: 0, address: 29.1.112.213}]
-        links: [{index: 0, status: UP}]
+        links:
+          - index: 0
+            status: UP
+            health: Success
+            ip: {address: 29.1.112.213, netmask: 255.255.0.0, mac: null, gateway: null, interface: null}
+            tls: {device_id: 0, enabled: false, preconfigured: true, alarm_days: 60, certificates: []}
     mounts:
-      description: What stands at each path that a container mounts (C(file), C(directory), C(other), C(missing)).
+      description:
+        - What stands at each path that a container mounts, C(file), C(directory), C(other), C(missing), or C(dangling)
+          for a link to a path that is missing.
       type: dict
       sample: {/usr/local/dcmi: directory}
     users:
@@ -335,6 +360,25 @@ node:
         kernel_command_line: BOOT_IMAGE=/vmlinuz
         processors: 192
         reboot_required: false
+    kernels:
+      description:
+        - The kernel that runs, the installed ones, oldest first, and the newest of them.
+        - C(has_driver_module) tells whether modules of the Ascend driver lie there; null where that is not known.
+      type: dict
+      sample:
+        running: 5.10.0-216.0.0.115.oe2203sp4.aarch64
+        installed:
+          - {version: 5.10.0-216.0.0.115.oe2203sp4.aarch64, has_driver_module: true}
+          - {version: 5.10.0-240.0.0.139.oe2203sp4.aarch64, has_driver_module: false}
+        newest: 5.10.0-240.0.0.139.oe2203sp4.aarch64
+    pending:
+      description:
+        - What is installed but does not run yet. It takes effect at the next boot or restart. C(running) and
+          C(installed) are null where only the name is known.
+      type: list
+      elements: dict
+      sample:
+        - {package: docker, running: 24.0.7, installed: 26.1.4}
     gathered:
       description: The subsets that were read.
       type: list
@@ -352,6 +396,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._artifacts.presence import present_artifacts
 from ..module_utils._node import collect
+from ..module_utils._node.host import Host
 
 
 def main() -> None:
@@ -373,7 +418,7 @@ def main() -> None:
         )
     if module.params["timeout"] <= 0:
         module.fail_json(msg="timeout is %s, it must be more than 0 seconds" % module.params["timeout"])
-    host = collect.Host(timeout=module.params["timeout"])
+    host = Host(timeout=module.params["timeout"])
     node = collect.collect(
         host,
         gather_subset=module.params["gather_subset"],

@@ -11,7 +11,7 @@ from typing import Any, Mapping, Sequence
 from ..module_utils._npu.hardware import GENERATIONS
 from ..module_utils._npu.slots import nominal_node
 from ..module_utils._release import inventory, ports
-from ..module_utils._release.problems import Problem, ReleaseError
+from ..module_utils._release.problems import Problem, ReleaseError, quote
 from ..module_utils._release.value_checks import as_whole
 from ..module_utils._release.variables import check_values
 from ..module_utils._serving.plan import plan_layout
@@ -19,7 +19,8 @@ from ..module_utils._serving.settings import Settings
 from . import _releases
 
 #: Messages of planners: ``found …; needed …. Fix: …``
-_SENTENCE = re.compile(r"found (?P<found>.*?); needed (?P<needed>.*?)(?:\. Fix: (?P<fix>.*))?\Z", re.DOTALL)
+_SENTENCE = re.compile(r"found (.*?); needed (.*?)(?:\. Fix: .*)?\Z", re.DOTALL)
+_DEVICES = re.compile(r" \(/dev/[^)]*\)")
 
 
 def check_releases(
@@ -88,10 +89,9 @@ def _layout_findings(host: inventory.Host, release: Mapping[str, Any]) -> list[i
         layout = plan_layout(nominal_node(generation), release, settings)
     except ValueError as exc:
         sentence = _SENTENCE.match(str(exc))
-        parts = sentence.groupdict() if sentence else {"found": str(exc), "needed": "a plan", "fix": None}
-        found = "%s on a healthy %s host" % (parts["found"], GENERATIONS[generation]["title"])
-        fix = parts["fix"] or "correct the vllm_serve_ variables or the release"
-        return [(_with_places(found, host), parts["needed"], fix)]
+        found, needed = sentence.groups() if sentence else (str(exc), "settings that a host can run")
+        found = "%s on a healthy %s host%s" % (_DEVICES.sub("", found), GENERATIONS[generation]["title"], _chosen(host))
+        return [(found, needed, "correct these variables, or serve.options in the release")]
     # Replicas listen side by side, so that one variable is the mistake of all of them: it is named once.
     overlaps: dict[str, Problem] = {}
     for problem in ports.overlaps(ports.claims(values, layout), values):
@@ -99,7 +99,11 @@ def _layout_findings(host: inventory.Host, release: Mapping[str, Any]) -> list[i
     return [inventory.finding_of(p, host, "set %s to other ports" % p.path) for p in overlaps.values()]
 
 
-def _with_places(found: str, host: inventory.Host) -> str:
-    names = ("vllm_serve_replicas", "vllm_serve_first_port", "vllm_serve_options")
-    places = ["%s: %s" % (name, host.places[name]) for name in names if name in host.places]
-    return "%s (%s)" % (found, "; ".join(places)) if places else found
+def _chosen(host: inventory.Host) -> str:
+    """What the operator chose of that which decides the layout, and where."""
+    out = []
+    for name in ("vllm_serve_replicas", "vllm_serve_first_port", "vllm_serve_options"):
+        if host.values.get(name) not in (None, {}):
+            place = " (%s)" % host.places[name] if name in host.places else ""
+            out.append(", %s: %s%s" % (name, quote(host.values[name]), place))
+    return "".join(out)

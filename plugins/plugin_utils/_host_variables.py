@@ -7,23 +7,22 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
 from typing import Any, Callable, Iterable, Iterator, Mapping, Optional
 
 from ansible.errors import AnsibleError
 from ansible.plugins.loader import lookup_loader
 
 from ..module_utils._base.native import to_native_types
-from ..module_utils._release.inventory import RESULTS, Host
+from ..module_utils._release.inventory import RESULTS, ROLES, Host
 from ..module_utils._release.problems import Problem
 from ..module_utils._release.variables import RULES
+from ._play_variables import role_defaults
 
 try:
     from ansible._internal._datatag._tags import Origin
 except ImportError:  # it is not part of Ansible's public interface: without it, messages name no file
     Origin = None
 
-ROLES = Path(__file__).resolve().parents[2] / "roles"
 #: Lookups that only read what the controller has at hand. Others may create files, run programs or ask a server.
 _HARMLESS_LOOKUPS = ("env", "vars", "dict", "list", "items", "sequence", "ascend.fleet.release")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -44,7 +43,8 @@ class Reader:
         self._hostvars = hostvars
         self._templar = templar
         self._loader = loader
-        self._defaults = _role_defaults(loader)
+        #: What a variable of the inventory may refer to without setting it.
+        self._defaults = role_defaults(loader, ROLES)
 
     def host(self, name: str) -> Host:
         """The host ``name``, with every variable of ours that it sets."""
@@ -91,14 +91,6 @@ class Reader:
             return found if as_list else found[0] if len(found) == 1 else ",".join(str(f) for f in found)
 
         return lookup
-
-
-def _role_defaults(loader: Any) -> dict[str, Any]:
-    """The defaults of all roles: what a variable of the inventory may refer to without setting it."""
-    found: dict[str, Any] = {}
-    for path in sorted(ROLES.glob("*/defaults/main.yml")):
-        found.update(loader.load_from_file(str(path), trusted_as_template=True) or {})
-    return found
 
 
 def _leaves(value: Any) -> Iterator[str]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Iterator, Mapping, Sequence
 
@@ -13,6 +14,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.template import Templar
 
 from ..module_utils._base.native import to_native_types
+from ..module_utils._release.variables import check_values
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 
@@ -54,10 +56,7 @@ class PlayVariables:
         self._manager = hostvars._variable_manager
         self._inventory = hostvars._inventory
         self._task, self._loader = task, loader
-        self._defaults: dict[str, Any] = {}
-        for role in roles:
-            path = str(ROLES / role / "defaults" / "main.yml")
-            self._defaults.update(loader.load_from_file(path, trusted_as_template=True) or {})
+        self._defaults = role_defaults(loader, roles)
 
     def of(self, host: str) -> HostVariables:
         """The variables of the host of this name."""
@@ -65,13 +64,21 @@ class PlayVariables:
         return HostVariables({**self._defaults, **known}, self._loader)
 
 
+def role_defaults(loader: Any, roles: Sequence[str]) -> dict[str, Any]:
+    """The defaults of these roles, as templates."""
+    found: dict[str, Any] = {}
+    for role in roles:
+        path = str(ROLES / role / "defaults" / "main.yml")
+        found.update(loader.load_from_file(path, trusted_as_template=True) or {})
+    return found
+
+
 def role_settings(variables: Mapping[str, Any], role: str, names: Sequence[str] = ()) -> dict[str, Any]:
-    """The role's options of these names (all where none is named), without the role's name, as its specification wants.
+    """The role's options of these names (all where none is named), without the role's name, of the types it specifies.
 
     Raises SettingsError that lists everything wrong with them.
     """
-    path = ROLES / role / "meta" / "argument_specs.yml"
-    options = yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]["main"]["options"]
+    options = _specified(role)
     spec = {name: option for name, option in options.items() if not names or name[len(role) + 1 :] in names}
     given, wrong = {}, []
     for name in spec:
@@ -79,8 +86,18 @@ def role_settings(variables: Mapping[str, Any], role: str, names: Sequence[str] 
             given[name] = variables[name]
         except Exception as exc:  # whatever a template of the user's raises
             wrong.append("%s: %s" % (name, " ".join(str(exc).split())))
-    checked = ArgumentSpecValidator(spec).validate({k: v for k, v in given.items() if v is not None})
-    wrong += checked.error_messages
+    wrong += [problem.text() for problem in check_values(given)]
     if wrong:
         raise SettingsError("; ".join(wrong))
-    return {name[len(role) + 1 :]: checked.validated_parameters.get(name) for name in spec}
+    typed = ArgumentSpecValidator(spec).validate({k: v for k, v in given.items() if v is not None})
+    if typed.error_messages:
+        raise SettingsError("; ".join(typed.error_messages))
+    return {name[len(role) + 1 :]: typed.validated_parameters.get(name) for name in spec}
+
+
+@lru_cache(maxsize=8)
+def _specified(role: str) -> dict[str, Any]:
+    """The options of a role's argument specification."""
+    path = ROLES / role / "meta" / "argument_specs.yml"
+    found: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]["main"]["options"]
+    return found

@@ -17,6 +17,7 @@ from ..module_utils._artifacts.plan import SelectionError, artifact_plan
 from ..module_utils._npu import hardware, slots
 from ..module_utils._preflight import findings as _findings
 from ..module_utils._preflight.facts import DEFAULT_MEMORY_BYTES
+from ..module_utils._preflight.network import tls_states
 from ..module_utils._serving import plan as _plan
 from ..module_utils._serving.settings import Settings
 from . import _systems
@@ -177,8 +178,7 @@ def findings_of_all(
         space.learn_sizes(wanted[host], present_artifacts(node, settings[host]), sizes)
     tls: dict[str, set[bool]] = {}
     for host, node in nodes.items():
-        states = {chip.get("tls") for chip in (node.get("hccn") or {}).get("chips") or []}
-        tls.setdefault(str(releases[host].get("release")), set()).update(states - {None})
+        tls.setdefault(str(releases[host].get("release")), set()).update(tls_states(node))
     findings: dict[str, list[dict[str, Any]]] = {}
     reasons: dict[str, str] = {}
     for host, node in nodes.items():

@@ -48,6 +48,7 @@ def check(holds: bool, words: str) -> None:
 def read_captures() -> int:
     """Every captured table gives what is expected of it, every other output is read or refused."""
     smi = importlib.import_module(PACKAGE + "_npu.smi")
+    errors = importlib.import_module(PACKAGE + "_npu.errors")
     sub = importlib.import_module(PACKAGE + "_npu.smi_commands")
     info = importlib.import_module(PACKAGE + "_npu.version_files")
     count = 0
@@ -55,7 +56,7 @@ def read_captures() -> int:
         wanted: Any = json.loads(text("expected", name))
         try:
             found = smi.parse_info(text("info", name[:-5] + ".txt"))
-        except smi.NpuSmiError as exc:
+        except errors.NpuSmiError as exc:
             check(wanted.get("error") == exc.kind, name + ": " + str(exc))
         else:
             right = dict(wanted["result"])
@@ -67,7 +68,7 @@ def read_captures() -> int:
         for command in ("info -t board", "info -m", "info -t topo"):
             try:
                 sub.parse_command(text("sub", name), command)
-            except smi.NpuSmiError as exc:
+            except errors.NpuSmiError as exc:
                 check(bool(str(exc)), name)
         count += 1
     for name in sorted(os.listdir(os.path.join(DATA, "files"))):
@@ -79,6 +80,7 @@ def read_captures() -> int:
 def collect_a_node() -> dict[str, Any]:
     """A node from a tree of files, its findings, and what JSON makes of both."""
     node_of = importlib.import_module(PACKAGE + "_node.collect")
+    host = importlib.import_module(PACKAGE + "_node.host")
     findings = importlib.import_module(PACKAGE + "_preflight.findings")
     command = importlib.import_module(PACKAGE + "_base.command")
     with tempfile.TemporaryDirectory() as root:
@@ -98,7 +100,7 @@ def collect_a_node() -> dict[str, Any]:
                 return command.Completed(tuple(argv), 127, "", "%s: not found" % argv[0], False)
             return command.run([sys.executable, tool, *argv[1:]], timeout=more["timeout"], env=env)
 
-        node: dict[str, Any] = node_of.collect(node_of.Host(root=root, run=run, timeout=60))
+        node: dict[str, Any] = node_of.collect(host.Host(root=root, run=run, timeout=60))
     assert len(node["devices"]) == 16, node["npu_smi"]
     assert [d["index"] for d in node["devices"]] == list(range(16))
     assert node["versions"]["driver"]["version"] == "25.2.0"

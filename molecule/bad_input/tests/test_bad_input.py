@@ -84,6 +84,23 @@ def test_a_release_with_wrong_types_lists_all_its_mistakes(inventory):
     refused(inventory, "site.yml", "-e", "fleet_release=mine", words=words)
 
 
+def test_wrong_variables_are_all_named_before_a_host_is_touched(inventory):
+    with (inventory / "group_vars" / "all.yml").open("a") as file:
+        file.write("vllm_serv_api_key: s3cret\nvllm_serve_replicas: 9\nmodel_artifacts_root: '{{ nowhere }}/x'\n")
+    before = artifacts()
+    words = [
+        "Did you mean `vllm_serve_api_key`?",
+        "needed 36 for 9 replicas of 4",
+        "'nowhere' is undefined",
+        "group_vars/all.yml:",
+        "fleet_profile",
+    ]
+    output = refused(inventory, "site.yml", "-e", "fleet_profile=root", words=words)
+    assert "Check the NPU hosts" not in output
+    assert "s3cret" not in output
+    assert artifacts() == before
+
+
 def test_an_inventory_without_npu_hosts(tmp_path):
     empty = tmp_path / "hosts.yml"
     empty.write_text("servers:\n  hosts:\n    h1:\n")

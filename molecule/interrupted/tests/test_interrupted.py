@@ -18,9 +18,9 @@ HOST = "a2-1"
 LIMIT = ("--limit", f"{HOST},localhost")
 # The tasks that change a host, and how long after their begin the controller is killed: at once, and in the middle.
 TASKS = (
-    ("Download the image archive", 0.0),
-    ("Download the image archive", 1.5),
-    ("Download the weights", 1.0),
+    ("Download and verify", 0.0),
+    ("Download and verify", 1.5),
+    ("Download and verify", 4.0),
     ("Load the image", 0.0),
     ("Load the image", 2.5),
     ("Verify what the image holds", 0.5),
@@ -31,7 +31,7 @@ TASKS = (
 )
 # Where the host itself goes away, how long after the task's begin, and what is downloaded anew for it.
 CUTS = (
-    ("Download the weights", 4.0, ["/var/lib/ascend-fleet/models"]),
+    ("Download and verify", 4.0, ["/var/lib/ascend-fleet/models"]),
     ("Load the image", 2.0, []),
 )
 # What a run writes beside a file before it takes its place.
@@ -120,3 +120,22 @@ def test_killed_between_writing_a_unit_and_restarting_it(request):
     status, output = playbook(inventory, "site.yml", *LIMIT, *options)
     assert status == 0, output
     assert recap(output)[HOST]["changed"] == 0, output
+
+
+def test_a_driver_that_comes_up_after_docker(request):
+    """A boot in which units start before their cards are there: they wait, and serve without a single restart."""
+    inventory = request.config.getoption("ansible_inventory")
+    serves = "curl --silent --fail --max-time 5 http://localhost:8010/health && echo yes || true"
+    fleet("break", HOST, "late-driver", "20")
+    try:
+        fleet("exec", HOST, "--", "systemctl", "reboot", "--force", "--force")
+        fleet("up", "--inventory", f"{inventory}/hosts.yml")
+        until = time.monotonic() + 300
+        while "yes" not in fleet("exec", HOST, "--", "sh", "-c", serves):
+            assert time.monotonic() < until, fleet("exec", HOST, "--", "journalctl", "-u", "vllm-qwen3.5@0", "-b")
+            time.sleep(2)
+        log = fleet("exec", HOST, "--", "journalctl", "-u", "vllm-qwen3.5@0", "-b", "-o", "cat")
+        assert "waiting for chips, " in log, log
+        assert fleet("exec", HOST, "--", "systemctl", "show", "-p", "NRestarts", "--value", "vllm-qwen3.5@0") == "0\n"
+    finally:
+        fleet("mend", HOST, "late-driver")

@@ -1,67 +1,30 @@
 # Copyright (c) 2026, ascend.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Old revisions of weights, archives and images: which are superfluous, and which are in use and stay whatever else."""
+"""Removing old revisions of weights and image archives. What is in use stays, whatever its age."""
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
-import time
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Callable, Collection, Iterable, Iterator, Mapping, Optional, Sequence
+from typing import Any, Callable, Collection, Iterable, Iterator, Optional, Sequence
 
-from .._base import command, locks
+from .._base import locks
 from .._base.files import remove, write_atomically
+from .._base.revisions import Revision, later_uses, mentions, superfluous
 from . import stores, swarm
 from .manifest import parse_manifest
 from .names import repository_folder
 from .state import dump_state, load_state
 
-
-@dataclass(frozen=True)
-class Revision:
-    """Something that there is in several revisions; those of one ``group`` replace each other.
-
-    Those that were used at the same time were asked for together, as the archives for two generations are: they count
-    as one revision.
-    """
-
-    name: str
-    group: str
-    used_at: float
-    folder: str = ""
-    request: str = ""
-
-
-def superfluous(revisions: Sequence[Revision], keep: int, in_use: Iterable[str]) -> list[Revision]:
-    """Return what may go: of each group all but the ``keep`` latest, and never what is in use.
-
-    Those in use count among the kept ones. Nothing is superfluous when ``keep`` is 0.
-    """
-    used = set(in_use)
-    groups: dict[str, dict[float, list[Revision]]] = {}
-    for revision in revisions:
-        groups.setdefault(revision.group, {}).setdefault(revision.used_at, []).append(revision)
-    gone = []
-    for times in groups.values() if keep > 0 else ():
-        together = sorted(times.items(), key=lambda t: (any(r.name in used for r in t[1]), t[0]), reverse=True)
-        gone += [revision for _time, members in together[keep:] for revision in members if revision.name not in used]
-    return sorted(gone, key=lambda r: r.name)
-
-
-def mentions(text: str, path: str) -> bool:
-    """Whether a text names a folder or something in it, and not only another one that begins like it."""
-    return re.search(re.escape(path.rstrip("/")) + r"(?![A-Za-z0-9._@+-])", text) is not None
-
-
-_KINDS = ("models", "repositories")
+#: The folders of a root that lfs_artifact fills, by what they hold.
+KINDS = ("models", "repositories")
 #: What a store keeps of an object, and where.
 _OF_OBJECTS = {"pieces": stores.pieces_path, "objects": stores.object_path}
 #: How the name of a folder ends whose removal has begun.
-_DOOMED = ".removed"
+_REMOVED_SUFFIX = ".removed"
 
 
 class Folder:
@@ -130,7 +93,7 @@ class Folder:
 def folders(root: str) -> list[Folder]:
     """Return the folders that lfs_artifact has filled below a root; others are not ours."""
     found = []
-    for kind in _KINDS:
+    for kind in KINDS:
         place = os.path.join(root, kind)
         try:
             names = sorted(os.listdir(place))
@@ -138,7 +101,7 @@ def folders(root: str) -> list[Folder]:
             continue
         for name in names:
             path = os.path.join(place, name)
-            if name.endswith(_DOOMED):
+            if name.endswith(_REMOVED_SUFFIX):
                 continue
             try:
                 folder = Folder(path, "%s/%s" % (kind, name.partition("@")[0]))
@@ -180,29 +143,29 @@ def prune(
     root: str,
     keep: int,
     current: Collection[str],
-    needs: Callable[[], str],
+    in_use: Callable[[], str],
     *,
     check: bool = False,
     store: Optional[str] = None,
 ) -> Pruned:
     """Remove what is superfluous below a root, and then from a store what no request there asks for.
 
-    ``current`` are folders and requests that stay. Every step can be repeated after a kill, and what a killed run has
-    begun the next one ends: names of what goes are given up last.
+    ``current`` are folders and requests that stay; ``in_use`` gives the text that names what else is in use. Every step
+    can be repeated after a kill: the state and the manifests, which name what goes, are written last.
     """
     found = folders(root)
     pruned = Pruned(before=[folder.path for folder in found])
     if keep <= 0:
         return pruned
-    for name in _doomed(root):
+    for name in unfinished_removals(root):
         pruned.removed.append(name)
         pruned.take(_files_below(name))
         if not check:
             shutil.rmtree(name)
     _mark_used(found, current, check)
-    gone = _gone(found, keep, current, needs)
+    chosen = _to_remove(found, keep, current, in_use)
     for folder in found:
-        keys = {revision.request for revision in gone if revision.folder == folder.path}
+        keys = {revision.request for revision in chosen if revision.folder == folder.path}
         if not keys:
             continue
         if check:
@@ -215,21 +178,21 @@ def prune(
                 pruned.notes.append("another run works on %s: nothing was removed there" % folder.path)
     if store is not None and os.path.isdir(store):
         if check:
-            _sweep(store, found, pruned, check)
+            _prune_store(store, found, pruned, check)
             return pruned
         with locks.exclusive_lock(store) as held:
             if held:
-                _sweep(store, folders(root), pruned, check)
+                _prune_store(store, folders(root), pruned, check)
             else:
                 pruned.notes.append("another run fills %s: nothing was removed there" % store)
     return pruned
 
 
-def _doomed(root: str) -> list[str]:
-    """What killed runs have begun to remove."""
-    places = [os.path.join(root, kind) for kind in _KINDS]
+def unfinished_removals(root: str) -> list[str]:
+    """Folders below a root whose removal a killed run has begun."""
+    places = [os.path.join(root, kind) for kind in KINDS]
     names = [os.path.join(place, name) for place in places if os.path.isdir(place) for name in os.listdir(place)]
-    return sorted(name for name in names if os.path.basename(name).startswith(".") and name.endswith(_DOOMED))
+    return sorted(name for name in names if os.path.basename(name).startswith(".") and name.endswith(_REMOVED_SUFFIX))
 
 
 def _mark_used(found: Sequence[Folder], current: Collection[str], check: bool) -> None:
@@ -238,40 +201,45 @@ def _mark_used(found: Sequence[Folder], current: Collection[str], check: bool) -
     Their state is written only where that is not so: as long as the same is asked for, nothing is written.
     """
     for group in sorted({folder.group for folder in found}):
-        members = [folder for folder in found if folder.group == group]
-        requests = [(key, request) for folder in members for key, request in folder.requests.items()]
-        times = {request["used_at"] for key, request in requests if key in current}
-        others = [request["used_at"] for key, request in requests if key not in current]
-        if not times or (len(times) == 1 and min(times) > max(others, default=0.0)):
-            continue
-        # Whatever the clock says, nothing was used later.
-        now = max([time.time(), *times, *(used_at + 1 for used_at in others)])
-        for folder in members:
-            mine = [request for key, request in folder.requests.items() if key in current]
+        requests = {
+            "%s#%s" % (folder.path, key): (folder, key, request)
+            for folder in found
+            if folder.group == group
+            for key, request in folder.requests.items()
+        }
+        used_at = {name: request["used_at"] for name, (_folder, _key, request) in requests.items()}
+        chosen = [name for name, (_folder, key, _request) in requests.items() if key in current]
+        changed = later_uses(used_at, chosen)
+        for folder in found:
+            mine = [name for name in changed if requests[name][0] is folder]
+            if not mine:
+                continue
             with nullcontext(False) if check else folder.locked() as held:
-                for request in mine:
-                    request["used_at"] = now
-                if mine and held:
+                for name in mine:
+                    requests[name][2]["used_at"] = changed[name]
+                if held:
                     folder.save()
 
 
-def _gone(found: Sequence[Folder], keep: int, current: Collection[str], needs: Callable[[], str]) -> list[Revision]:
+def _to_remove(
+    found: Sequence[Folder], keep: int, current: Collection[str], in_use: Callable[[], str]
+) -> list[Revision]:
     revisions = [revision for folder in found for revision in folder.revisions()]
     known = {revision.folder for revision in revisions if revision.request in current}
     # A folder of which it is not known what for it stays is left alone.
-    used = [r.name for r in revisions if r.request in current or (r.folder in current and r.folder not in known)]
-    gone = superfluous(revisions, keep, used)
-    if gone:
+    staying = [r.name for r in revisions if r.request in current or (r.folder in current and r.folder not in known)]
+    chosen = superfluous(revisions, keep, staying)
+    if chosen:
         # Only now, and only if there is something to decide: asking costs docker commands.
-        text = needs()
-        gone = superfluous(revisions, keep, used + [r.name for r in revisions if mentions(text, r.folder)])
-    return gone
+        text = in_use()
+        chosen = superfluous(revisions, keep, staying + [r.name for r in revisions if mentions(text, r.folder)])
+    return chosen
 
 
 def _remove_revisions(folder: Folder, keys: Collection[str], pruned: Pruned, check: bool) -> None:
     """Remove what only these requests name; the folder, when there are no others."""
     if not check:
-        # Whoever is given it holds it open, and its room with it.
+        # The program that seeds it holds its files open, and their room with them.
         swarm.Swarm(os.path.join(folder.own_dir, "swarm"), swarm.Settings()).end()
     if not set(folder.requests) - set(keys):
         pruned.removed.append(folder.path)
@@ -293,7 +261,7 @@ def _remove_revisions(folder: Folder, keys: Collection[str], pruned: Pruned, che
         folder.save()
 
 
-def _sweep(store: str, found: Sequence[Folder], pruned: Pruned, check: bool) -> None:
+def _prune_store(store: str, found: Sequence[Folder], pruned: Pruned, check: bool) -> None:
     """Remove manifests of requests that no folder knows, and then objects that no manifest names.
 
     In this order: a manifest never names what is not there.
@@ -334,83 +302,13 @@ def _files_below(folder: str) -> list[str]:
     return sorted(os.path.join(place, file) for place, _names, files in os.walk(folder) for file in files)
 
 
-def images(records: str, present: Iterable[Mapping[str, Any]]) -> list[Revision]:
-    """Return docker's images that were verified here, by the records of that; others are not ours."""
-    found = []
-    for image in present:
-        image_id = str(image.get("id") or "")
-        try:
-            used_at = os.stat(os.path.join(records, image_id.rpartition(":")[2] + ".json")).st_mtime
-        except OSError:
-            continue
-        found.append(Revision(image_id, "images", used_at))
-    return found
-
-
-#: How a command ends that is not there.
-_NOT_FOUND = 127
-
-
-class PruneError(Exception):
-    """It cannot be told what is in use, so nothing is removed."""
-
-
-class Host:
-    """What on this host may need a revision: containers in any state, and our units, running or not."""
-
-    def __init__(
-        self,
-        units: str = "/etc/systemd/system",
-        run: Callable[..., command.Completed] = command.run,
-        without_docker: bool = False,
-    ) -> None:
-        self._units = units
-        self._run = run
-        self._without_docker = without_docker
-
-    def docker(self, *words: str) -> str:
-        """What a docker command printed; nothing where there need not be a docker and is none."""
-        done = self._run(["docker", *words], timeout=120)
-        if self._without_docker and done.exit_status == _NOT_FOUND:
-            return ""
-        if not done.ok:
-            raise PruneError("docker does not say what is in use: %s. Nothing was removed." % done.describe())
-        printed: str = done.stdout
-        return printed
-
-    def needs(self) -> str:
-        """Every text that names what is in use."""
-        texts = []
-        ids = self.docker("ps", "--all", "--quiet", "--no-trunc").split()
-        if ids:
-            texts.append(self.docker("container", "inspect", *ids))
-        try:
-            names = sorted(os.listdir(self._units))
-        except OSError:
-            names = []
-        for name in names:
-            if name.startswith("vllm-") and name.endswith(".service"):
-                with open(os.path.join(self._units, name), encoding="utf-8", errors="replace") as handle:
-                    texts.append(handle.read())
-        return "\n".join(texts)
-
-    def images(self) -> list[dict[str, Any]]:
-        """Docker's images by their IDs."""
-        ids = set(self.docker("image", "ls", "--quiet", "--no-trunc").split())
-        return [{"id": image_id} for image_id in sorted(ids)]
-
-    def remove_image(self, image_id: str) -> None:
-        """Remove an image with all its tags; docker itself refuses one that a running container uses."""
-        self.docker("image", "rm", "--force", image_id)
-
-
 def remove_folder(folder: str) -> None:
-    """Remove a folder; begun once, it is not taken for a whole one again, and the next run ends it."""
+    """Remove a folder. It is renamed first, so that the rest of a removal that was killed is no folder of ours."""
     place, name = os.path.split(folder)
-    doomed = os.path.join(place, ".%s%s" % (name, _DOOMED))
-    shutil.rmtree(doomed, ignore_errors=True)
-    os.rename(folder, doomed)
-    shutil.rmtree(doomed)
+    renamed = os.path.join(place, ".%s%s" % (name, _REMOVED_SUFFIX))
+    shutil.rmtree(renamed, ignore_errors=True)
+    os.rename(folder, renamed)
+    shutil.rmtree(renamed)
 
 
 def remove_files(names: Iterable[str], above: str) -> None:

@@ -11,6 +11,8 @@ import subprocess
 from dataclasses import dataclass
 from typing import Mapping, Optional, Sequence
 
+from .text import printable
+
 
 @dataclass(frozen=True)
 class Completed:
@@ -33,9 +35,9 @@ class Completed:
         return self.exit_status == 0
 
     def describe(self) -> str:
-        """One line for an error message: the command, how it ended, and its last words."""
+        """One line for an error message: the command, how it ended, and its last words, safe to show."""
         said = (self.stderr.strip() or self.stdout.strip()).splitlines()
-        tail = ": " + said[-1].strip() if said else ""
+        tail = ": " + printable(said[-1].strip()) if said else ""
         if self.timed_out:
             return "`%s` did not end within its deadline%s" % (" ".join(self.argv), tail)
         return "`%s` ended with status %s%s" % (" ".join(self.argv), self.exit_status, tail)

@@ -85,9 +85,17 @@ class Docker:
 
     def inspect_images(self, references: Optional[Sequence[str]] = None) -> list[dict[str, Any]]:
         """These images by tag or id, or every image, in our words; those that docker does not have are left out."""
+        return [_image(raw) for raw in self.raw_images(references)]
+
+    def raw_images(self, references: Optional[Sequence[str]] = None) -> list[dict[str, Any]]:
+        """As ``inspect_images``, in docker's own words: with layers and settings."""
         if references is None:
             references = sorted(set(self._output("image", "ls", "--quiet", "--no-trunc").split()))
-        return [_image(raw) for raw in self._inspect("image", references)]
+        return self._inspect("image", references)
+
+    def raw_containers(self) -> list[dict[str, Any]]:
+        """Every container in any state, in docker's own words: with its mounts and command."""
+        return self._inspect("container", self._output("ps", "--quiet", "--no-trunc", "--all").split())
 
     def inspect_image(self, ref: str) -> Optional[dict[str, Any]]:
         """One image by tag or id; None when docker does not have it."""
@@ -202,7 +210,7 @@ def parse_info(text: str) -> dict[str, Any]:
     """``docker info --format '{{json .}}'`` in our words."""
     raw = _object(text)
     if "ServerVersion" not in raw and isinstance(raw.get("host"), dict):
-        # podman answering to docker's name (podman-docker): another object altogether.
+        # podman under docker's name (podman-docker) prints another object.
         version = raw.get("version") or {}
         return dict(
             _INFO_EMPTY,

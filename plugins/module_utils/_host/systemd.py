@@ -99,6 +99,14 @@ class Systemd:
         """Stop units and wait until they have ended."""
         self._do("stop", *names, timeout=timeout)
 
+    def restart(self, names: Sequence[str], *, timeout: Optional[float] = None) -> None:
+        """Stop units where they run, start them, and wait until they run."""
+        self._do("restart", *names, timeout=timeout)
+
+    def reload_units(self, names: Sequence[str]) -> None:
+        """Have running units read their configuration again."""
+        self._do("reload", *names)
+
     def enable(self, names: Sequence[str]) -> None:
         """Start units with the host."""
         self._do("enable", "--quiet", *names)

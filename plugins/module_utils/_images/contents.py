@@ -47,9 +47,17 @@ try:
                 build = handle.read()
 except Exception as error:
     build = "# %s" % error
+thread_error = None
+try:
+    import threading
+    thread = threading.Thread(target=len, args=("",))
+    thread.start()
+    thread.join()
+except Exception as error:
+    thread_error = "%s: %s" % (type(error).__name__, error)
 print("ascend-fleet-contents " + json.dumps({
     "python": platform.python_version(), "machine": platform.machine(), "components": components,
-    "cann": cann, "build_info": build}))
+    "cann": cann, "build_info": build, "thread_error": thread_error}))
 """
 
 
@@ -58,7 +66,10 @@ class ContentsError(Exception):
 
 
 def parse_contents(output: str) -> dict[str, Any]:
-    """Return what PROGRAM printed: python, machine, components, cann (a list), device_type."""
+    """Return what PROGRAM printed: python, machine, components, cann (a list), device_type, thread_error.
+
+    ``thread_error`` is what a thread that was started met, and None where it ran. Raises ContentsError.
+    """
     for line in output.splitlines():
         if line.startswith(MARK):
             break
@@ -72,6 +83,7 @@ def parse_contents(output: str) -> dict[str, Any]:
             "components": {str(k): v if v is None else str(v) for k, v in data["components"].items()},
             "cann": [dict(parse_install_info(c["text"]), path=str(c["path"])) for c in data["cann"]],
             "device_type": device_type(data["build_info"] or ""),
+            "thread_error": None if data["thread_error"] is None else str(data["thread_error"]),
         }
     except (ValueError, KeyError, TypeError, AttributeError) as exc:
         raise ContentsError("what the image's Python said is damaged: %s" % exc) from exc
@@ -147,12 +159,11 @@ def problems_of(
     return problems
 
 
-def argv(image: str, names: Sequence[str], container: str) -> list[str]:
-    """Return the command that runs PROGRAM in ``image``: no network, no devices, away from the source tree.
+#: How the container of PROGRAM is run: no network, no devices, away from the source tree, not privileged. The entry
+#: point is left aside: it prepares for computing, which nothing here does, and may print or wait.
+RUN_OPTIONS = ("--network", "none", "--workdir", "/", "--entrypoint", "python3")
 
-    The entry point is left aside: it prepares for computing, which nothing here does, and may print or wait.
-    """
-    return [
-        "docker", "run", "--rm", "--network", "none", "--name", container, "--pull", "never",
-        "--workdir", "/", "--entrypoint", "python3", image, "-c", PROGRAM, json.dumps(list(names)),
-    ]  # fmt: skip
+
+def program_words(names: Sequence[str]) -> list[str]:
+    """Return the arguments of the image's Python that have it say what the image holds."""
+    return ["-c", PROGRAM, json.dumps(list(names))]

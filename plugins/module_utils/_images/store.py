@@ -9,17 +9,15 @@ import json
 import os
 import time
 from dataclasses import asdict, dataclass, field
-from typing import Any, Callable, Optional, Sequence
+from typing import Any, Optional, Sequence
 
-from .._base import command
 from .._base import progress as _progress
 from .._base.disk import disk_problem
 from .._base.files import write_atomically
-from .._host.docker import Docker
-from . import archive
+from .._host.docker import Docker, DockerError
+from . import archive, records
 from .archive import ArchivedImage
 
-_INSPECT_AT_ONCE = 50
 _ROOM = 512 * 1000 * 1000
 
 
@@ -35,6 +33,7 @@ class Outcome:
     loaded: bool = False
     tagged: bool = False
     unread: bool = False  # the cache does not know the archive
+    unrecorded: bool = False  # there was no record of the image
     image_id: Optional[str] = None
     config_digest: Optional[str] = None
     architecture: Optional[str] = None
@@ -49,70 +48,9 @@ class Outcome:
         return self.loaded or self.tagged
 
 
-class ImageStore:
-    """Docker's images: what they are, loading one, tagging one."""
-
-    def __init__(self, timeout: float = 60.0, run: Callable[..., command.Completed] = command.run) -> None:
-        self._timeout = timeout
-        self._run = run
-
-    def info(self) -> dict[str, Any]:
-        """What docker says of itself; raises DockerError when it does not answer."""
-        found: dict[str, Any] = Docker(timeout=self._timeout, run=self._run).info()
-        return found
-
-    def images(self) -> list[dict[str, Any]]:
-        """Every image, as ``docker image inspect`` has it."""
-        done = self._run(["docker", "image", "ls", "--quiet", "--no-trunc"], timeout=self._timeout)
-        if not done.ok:
-            raise ImageError("docker does not list its images: %s" % done.describe())
-        ids = sorted(set(done.stdout.split()))
-        found: list[dict[str, Any]] = []
-        for start in range(0, len(ids), _INSPECT_AT_ONCE):
-            found.extend(self._inspect(ids[start : start + _INSPECT_AT_ONCE]))
-        return found
-
-    def image(self, reference: str) -> Optional[dict[str, Any]]:
-        """One image by tag or ID; None when docker has none."""
-        found = self._inspect([reference])
-        return found[0] if found else None
-
-    def load(self, path: str, timeout: float) -> str:
-        """Load an archive and return what docker said."""
-        started = time.monotonic()
-        done = self._run(["docker", "load", "--quiet", "--input", path], timeout=timeout)
-        if done.timed_out:
-            raise ImageError(
-                "docker did not load %s within %d seconds. Raise timeout, or look at the host's disk; "
-                "running again begins the load anew." % (path, timeout)
-            )
-        if not done.ok:
-            raise ImageError(
-                "docker could not load %s (after %d seconds): %s" % (path, time.monotonic() - started, done.describe())
-            )
-        said: str = done.stdout
-        return said
-
-    def tag(self, image_id: str, tag: str) -> None:
-        """Give an image a tag."""
-        done = self._run(["docker", "image", "tag", image_id, tag], timeout=self._timeout)
-        if not done.ok:
-            raise ImageError("docker could not tag %s as %s: %s" % (image_id, tag, done.describe()))
-
-    def _inspect(self, references: Sequence[str]) -> list[dict[str, Any]]:
-        done = self._run(["docker", "image", "inspect", *references], timeout=self._timeout)
-        if not done.ok and not (done.exit_status == 1 and "no such" in done.stderr.lower()):
-            raise ImageError("docker does not describe its images: %s" % done.describe())
-        try:
-            value = json.loads(done.stdout or "[]")
-        except ValueError as exc:
-            raise ImageError("docker's description of its images is not JSON: %s" % exc) from exc
-        return [v for v in value if isinstance(v, dict)] if isinstance(value, list) else []
-
-
 @dataclass(frozen=True)
 class Wanted:
-    """What is asked for."""
+    """What is asked for. ``cache``: file that remembers what the archive holds; ``record``: folder of the records."""
 
     path: str
     machine: str
@@ -120,19 +58,20 @@ class Wanted:
     image_id: Optional[str] = None
     timeout: float = 3600.0
     cache: Optional[str] = None
+    record: Optional[str] = None
     progress: Optional[str] = None
 
 
-def ensure(wanted: Wanted, store: ImageStore, *, check: bool) -> Outcome:
+def ensure(wanted: Wanted, docker: Docker, *, check: bool) -> Outcome:
     """Have the archive's image in docker under its tag; with ``check`` only say what would be done."""
     progress = _progress.Progress(None if check else wanted.progress)
     try:
-        return _ensure(wanted, store, progress, check=check)
+        return _ensure(wanted, docker, progress, check=check)
     finally:
         progress.close()
 
 
-def _ensure(wanted: Wanted, store: ImageStore, progress: _progress.Progress, *, check: bool) -> Outcome:
+def _ensure(wanted: Wanted, docker: Docker, progress: _progress.Progress, *, check: bool) -> Outcome:
     outcome = Outcome()
     if check and not os.path.exists(wanted.path):
         outcome.known, outcome.loaded, outcome.tag = False, True, wanted.tag or ""
@@ -148,11 +87,11 @@ def _ensure(wanted: Wanted, store: ImageStore, progress: _progress.Progress, *, 
     outcome.tag = wanted.tag or (image.tags[0] if image.tags else "")
     if not outcome.tag:
         raise ImageError("%s names no tag for its image, and none was asked for. Set tag." % wanted.path)
-    info = store.info()
-    present = store.images()
+    info = docker.info()
+    present = docker.raw_images()
     found = _find(present, image)
-    holder = store.image(outcome.tag)
-    outcome.tag_before = str(holder.get("Id")) if holder else None
+    holder = docker.inspect_image(outcome.tag)
+    outcome.tag_before = str(holder["id"]) if holder else None
     if found is None:
         outcome.loaded = True
         outcome.image_id = image.config_digest
@@ -162,25 +101,47 @@ def _ensure(wanted: Wanted, store: ImageStore, progress: _progress.Progress, *, 
             outcome.message = "%s would be loaded as %s" % (image.config_digest, outcome.tag)
             return outcome
         with progress.watching("load", lambda: read_so_far(wanted.path), _size(wanted.path)):
-            said = store.load(wanted.path, wanted.timeout)
-        found = _find(store.images(), image)
+            said = _load(wanted, docker)
+        found = _find(docker.raw_images(), image)
         if found is None:
             raise ImageError(
                 "docker loaded %s, but does not have the image of it: needed %s, docker said: %s"
                 % (wanted.path, image.config_digest, " ".join(said.split()) or "nothing")
             )
-        holder = store.image(outcome.tag)
+        holder = docker.inspect_image(outcome.tag)
     outcome.image_id = str(found["Id"])
-    if holder is None or holder.get("Id") != found["Id"]:
+    if wanted.record and not records.has_record(wanted.record, outcome.image_id):
+        outcome.unrecorded = True
+        if not check:
+            records.write_record(wanted.record, outcome.image_id)
+    if holder is None or holder["id"] != outcome.image_id:
         outcome.tagged = True
         if not check:
-            store.tag(outcome.image_id, outcome.tag)
-            holder = store.image(outcome.tag)
-            if holder is None or holder.get("Id") != found["Id"]:
+            docker.tag(outcome.image_id, outcome.tag)
+            holder = docker.inspect_image(outcome.tag)
+            if holder is None or holder["id"] != outcome.image_id:
                 raise ImageError("docker does not show %s under the tag %s" % (outcome.image_id, outcome.tag))
     outcome.tags = sorted({str(t) for t in found.get("RepoTags") or []} | {outcome.tag})
     outcome.message = "%s is %s" % (outcome.tag, outcome.image_id)
     return outcome
+
+
+def _load(wanted: Wanted, docker: Docker) -> str:
+    started = time.monotonic()
+    try:
+        said: str = docker.load(wanted.path, timeout=wanted.timeout)
+    except DockerError as exc:
+        if exc.timed_out:
+            raise ImageError(
+                "docker did not load %s within %d seconds. Fix: raise timeout, or look at the host's disk; "
+                "running again begins the load anew" % (wanted.path, wanted.timeout)
+            ) from exc
+        if exc.completed is None:
+            raise
+        raise ImageError(
+            "docker could not load %s (after %d seconds): %s" % (wanted.path, time.monotonic() - started, exc)
+        ) from exc
+    return said
 
 
 def _size(path: str) -> Optional[int]:

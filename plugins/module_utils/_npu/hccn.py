@@ -8,18 +8,16 @@ from __future__ import annotations
 import re
 from typing import Any, Optional
 
+from .._base.text import printable
+
 _PREFIX = re.compile(r"\[(?:devid|device)\s+([0-9]+)\]\s?")
-_INTEGER = re.compile(r"[0-9]{1,18}")
-_BORDER = re.compile(r"\+[-+=]+\+")
-_CHANGE = re.compile(r"((?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)\b.*?[0-9]{4})\s+LINK[ _](UP|DOWN)")
 _SWITCHES = re.compile(r"(?:dev_id:([0-9]+),\s*)?tls switch\[([0-9]+)\]")
 _PRECONFIGURED = re.compile(r"tls preconfigured\[([0-9]+)\]")
 _ALARM_DAYS = re.compile(r"tls alarm time threshold\[([0-9]+)\]\s*days")
 _CERTIFICATE = re.compile(r"(?:dev_id:[0-9]+,\s*)?\[([^\]]+)\] info:")
 _CERTIFICATE_FIELD = re.compile(r"(subject|issuer|start_time|end_time|tls expiration status)\[(.*?)\](?:\(.*\))?")
-_PING = re.compile(r"device ([0-9]+) PING (\S+)")
-_PACKETS = re.compile(r"([0-9]+) packets transmitted, ([0-9]+) received, ([0-9.]+)% packet loss")
 _CONF = re.compile(r"([A-Za-z][A-Za-z0-9_]*?)_([0-9]{1,4})\s*=\s*(.*)")
+_NO_ADDRESS = ("ipaddr:", "vnic ipaddr:")  # an address that is not set
 _EXPIRATION = {"0": "normal", "1": "near expiration", "2": "has expired"}
 
 
@@ -33,7 +31,7 @@ def _lines(text: str) -> list[str]:
 
 
 def _said(text: str) -> str:
-    return "; ".join(line for line in _lines(text)[:6] if line) or "nothing"
+    return printable("; ".join(line for line in _lines(text)[:6] if line)) or "nothing"
 
 
 def parse_values(text: str) -> dict[str, Any]:
@@ -92,8 +90,11 @@ def parse_ip(text: str) -> dict[str, Optional[str]]:
     """Read ``-ip -g`` (with ``-mac -g`` and ``-gateway -g`` behind it or not).
 
     Returns ``address``, ``netmask``, ``mac``, ``gateway``, ``interface``: str, or None where not printed.
+    All are None where the tool prints an address without a value: the chip has none.
     Raises HccnError, with the tool's words, where there is no address, no MAC and no gateway.
     """
+    if any(line in _NO_ADDRESS for line in _lines(text)):
+        return dict.fromkeys(("address", "netmask", "mac", "gateway", "interface"))
     values = parse_values(text)["values"]
     found: dict[str, Optional[str]] = {
         "address": values.get("ipaddr") or values.get("vnic ipaddr"),
@@ -149,109 +150,6 @@ def parse_tls(text: str) -> dict[str, Any]:
         raise HccnError("hccn_tool said no tls switch: " + _said(text))
     found["certificates"] = certificates
     return found
-
-
-def parse_link_stat(text: str) -> dict[str, Any]:
-    """Read ``-link_stat -g``: how often the link came up and went down, and when.
-
-    Returns ``link_up_count``, ``link_down_count`` (int or None where not printed), ``current_time`` (str or None),
-    ``changes``: a list of ``{"time": str, "status": "UP"|"DOWN"}``, newest first as printed; times are the device's.
-    Raises HccnError, with the tool's words, where none of it is printed.
-    """
-    found: dict[str, Any] = {"link_up_count": None, "link_down_count": None, "current_time": None, "changes": []}
-    any_found = False
-    for line in _lines(text):
-        change = _CHANGE.search(line)
-        if change:
-            found["changes"].append({"time": " ".join(change.group(1).split()), "status": change.group(2)})
-            any_found = True
-            continue
-        key, _colon, value = line.partition(":")
-        key, value = key.strip().replace(" ", "_"), value.strip()
-        if key in ("link_up_count", "link_down_count") and _INTEGER.fullmatch(value):
-            found[key] = int(value)
-            any_found = True
-        elif key == "current_time" and value:
-            found[key] = value
-            any_found = True
-    if "|" in text:
-        found["changes"] = [
-            {"time": row["Time_Stamp"], "status": row["Link_Status"].replace("LINK_", "")}
-            for table in parse_tables(text)
-            for row in table
-            if row.get("Time_Stamp") and row.get("Link_Status")
-        ]
-        any_found = any_found or bool(found["changes"])
-    if not any_found:
-        raise HccnError("hccn_tool said: " + _said(text))
-    return found
-
-
-def parse_stat(text: str) -> dict[str, int]:
-    """Read ``-stat -g``: the packet counters by name. Raises HccnError where there is none.
-
-    Lines that are no counter (headings, an ellipsis) are passed over.
-    """
-    counters: dict[str, int] = {}
-    for line in _lines(text):
-        key, _colon, value = line.partition(":")
-        if _INTEGER.fullmatch(value.strip()) and re.fullmatch(r"[a-z0-9_]+", key.strip()):
-            counters[key.strip()] = int(value)
-    if not counters:
-        raise HccnError("hccn_tool said no counters: " + _said(text))
-    return counters
-
-
-def parse_ping(text: str) -> dict[str, Any]:
-    """Read ``-ping -g address A``.
-
-    Returns ``device_id`` (int), ``address`` (str), ``transmitted``, ``received`` (int), ``loss_percent`` (float).
-    Raises HccnError, with the tool's words, where the summary is missing.
-    """
-    ping, packets = _PING.search(text), _PACKETS.search(text)
-    if not packets:
-        raise HccnError("hccn_tool's ping has no summary: " + _said(text))
-    return {
-        "device_id": int(ping.group(1)) if ping else None,
-        "address": ping.group(2) if ping else None,
-        "transmitted": int(packets.group(1)),
-        "received": int(packets.group(2)),
-        "loss_percent": float(packets.group(3)),
-    }
-
-
-def parse_tables(text: str) -> list[list[dict[str, str]]]:
-    """Read the drawn tables of the 950 generation (``-dev_info``, ``-speed``, ``-link_stat``).
-
-    Returns one list per table, with one mapping (heading -> cell) per row. A row whose first cell is empty goes on
-    with the row above it: its empty cells take that row's values. A row with another number of cells than its header
-    raises HccnError, which quotes it.
-    """
-    tables: list[list[dict[str, str]]] = []
-    header: list[str] = []
-    borders = 1  # how many stand directly above
-    for line in (raw.strip() for raw in text.splitlines()):
-        if _BORDER.fullmatch(line):
-            borders += 1
-            continue
-        if not line.startswith("|"):
-            header, borders = [], 1
-            continue
-        cells = [cell.strip() for cell in line[1:-1].split("|")] if line.endswith("|") else []
-        if borders > 1 and cells:
-            # one border closes the table above, another opens this one
-            header = cells
-            tables.append([])
-        elif not header or len(cells) != len(header):
-            raise HccnError("a row of hccn_tool's table does not fit its header: " + line)
-        else:
-            row = dict(zip(header, cells))
-            rows = tables[-1]
-            if rows and not cells[0]:
-                row = {key: value or rows[-1][key] for key, value in row.items()}
-            rows.append(row)
-        borders = 0
-    return tables
 
 
 def parse_conf(text: str) -> dict[int, dict[str, str]]:

@@ -112,12 +112,12 @@ def _usable(devices: Sequence[Mapping[str, Any]], skip: bool) -> list[Mapping[st
 
 
 class _Nearness:
-    """What keeps a group together, as a number to be small."""
+    """How far apart the chips of a group are; smaller is better."""
 
     def __init__(self, devices: Sequence[Mapping[str, Any]], topology: Optional[Mapping[str, Any]]) -> None:
         names = list((topology or {}).get("devices") or [])
         self._links: Mapping[str, Mapping[str, str]] = (topology or {}).get("links") or {}
-        # The matrix names chips by their order in the table; one of another size says nothing about these.
+        # The matrix names chips by their order in the table; one of another size cannot be assigned to them.
         self._names = dict(zip((_key(d) for d in devices), names)) if len(names) == len(devices) else {}
 
     def cost(self, group: Sequence[Mapping[str, Any]]) -> tuple[int, int, int]:
@@ -145,7 +145,7 @@ def _groups(
     if chips % per_card == 0:
         size = chips // per_card
         while len(whole) >= size and len(groups) < limit:
-            # The lowest card is in the next group; its company is the nearest. C(15, 7) = 6435 at the very most.
+            # The next group is the lowest card with its nearest neighbours: C(15, 7) = 6435 combinations at most.
             best = min(
                 itertools.combinations(whole[1:], size - 1),
                 key=lambda company: near.cost([d for c in (whole[0], *company) for d in c]),

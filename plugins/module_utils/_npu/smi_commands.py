@@ -8,7 +8,9 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple, Optional
 
-from .smi import NpuSmiError, explain_error, parse_info
+from .._base.text import printable
+from .errors import NpuSmiError, explain_error
+from .smi import parse_info
 
 _NOTHING = frozenset(("-", "NA"))
 _INTEGER = re.compile(r"[0-9]{1,18}")
@@ -473,6 +475,7 @@ def parse_command(text: str, command: str = "info") -> dict[str, Any]:
         raise ValueError("`npu-smi %s` is not a command whose output is known; try `info` or `info -t board`" % command)
     if {"watch", "proc", "-h", "--help", "-v"} & set(words):
         raise ValueError("the output of `npu-smi %s` is not read by this filter" % " ".join(words))
+    text = "\n".join(printable(line, keep="\t\ufeff\u00a0") for line in text.splitlines())
     if "-m" in words and words[0] == "info":
         return parse_mapping(text)
     kind = words[words.index("-t") + 1] if "-t" in words[:-1] else ""

@@ -57,8 +57,8 @@ class Facts:
 
     @property
     def card_ports(self) -> list[Mapping[str, Any]]:
-        """What hccn_tool says of each chip's network port."""
-        return list((self.node.get("hccn") or {}).get("chips") or [])
+        """What hccn_tool says of each chip's network port; a chip that did not answer is left out."""
+        return list((self.node.get("hccn") or {}).get("links") or [])
 
     @property
     def devices(self) -> list[dict[str, Any]]:

@@ -115,12 +115,9 @@ def _hccl_ports(f: Facts) -> Iterator[Found]:
     needs=("network", "npu"),
 )
 def _link_down(f: Facts) -> Iterator[Found]:
-    hccn = f.node.get("hccn") or {}
-    links = {link["index"]: link["status"] for link in hccn.get("links") or []}
-    links.update({chip["index"]: chip["link"] for chip in f.card_ports if chip.get("link")})
-    down = [index for index, status in links.items() if status != "UP"]
+    down = [port["index"] for port in f.card_ports if port["status"] != "UP"]
     # With no link up at all the network is not in use.
-    if down and len(down) < len(links) and not f.spans_hosts:
+    if down and len(down) < len(f.card_ports) and not f.spans_hosts:
         yield Found("the link of davinci%s down" % numbers(down), "links like those of the other cards")
 
 
@@ -133,7 +130,7 @@ def _link_down(f: Facts) -> Iterator[Found]:
     needs=("network", "npu"),
 )
 def _needed_link_down(f: Facts) -> Iterator[Found]:
-    down = [chip["index"] for chip in f.card_ports if chip.get("link") not in (None, "UP")]
+    down = [port["index"] for port in f.card_ports if port["status"] != "UP"]
     if f.spans_hosts and down:
         yield Found("the link of davinci%s down" % numbers(down), "every link up")
 
@@ -147,7 +144,7 @@ def _needed_link_down(f: Facts) -> Iterator[Found]:
     needs=("network", "npu"),
 )
 def _needed_address_missing(f: Facts) -> Iterator[Found]:
-    without = [chip["index"] for chip in f.card_ports if not chip.get("error") and not chip.get("ip")]
+    without = [port["index"] for port in f.card_ports if not (port.get("ip") or {}).get("address")]
     if f.spans_hosts and without:
         yield Found("no address for davinci%s" % numbers(without), "one for every card")
 
@@ -161,11 +158,20 @@ def _needed_address_missing(f: Facts) -> Iterator[Found]:
     needs=("network", "npu"),
 )
 def _tls_differs(f: Facts) -> Iterator[Found]:
-    states = {state: [c["index"] for c in f.card_ports if c.get("tls") is state] for state in (True, False)}
-    own = ["%s for davinci%s" % ("on" if s else "off", numbers(chips)) for s, chips in states.items() if chips]
-    if f.spans_hosts and own and len(f.fleet_tls | {s for s, chips in states.items() if chips}) > 1:
+    found = tls_states(f.node)
+    own = ["%s for davinci%s" % ("on" if on else "off", numbers(found[on])) for on in (True, False) if on in found]
+    if f.spans_hosts and own and len(f.fleet_tls | set(found)) > 1:
         others = "" if len(own) > 1 else ", and the other way round on other hosts"
         yield Found("TLS " + ", ".join(own) + others, "the same on every card of every host")
+
+
+def tls_states(node: Mapping[str, Any]) -> dict[bool, list[int]]:
+    """The chips with TLS on (true) and off (false); chips of which it is not known are left out."""
+    found: dict[bool, list[int]] = {}
+    for port in (node.get("hccn") or {}).get("links") or []:
+        if port.get("tls"):
+            found.setdefault(bool(port["tls"]["enabled"]), []).append(port["index"])
+    return found
 
 
 @check(
@@ -177,14 +183,10 @@ def _tls_differs(f: Facts) -> Iterator[Found]:
     needs=("network", "npu"),
 )
 def _card_network_unknown(f: Facts) -> Iterator[Found]:
-    if not f.spans_hosts or not f.devices:
-        return
-    unknown = [chip["index"] for chip in f.card_ports if chip.get("error")]
-    if not f.card_ports:
-        yield Found("no answer for any card", "link, address and TLS of every card")
-    elif unknown:
-        reason = next(str(chip["error"]) for chip in f.card_ports if chip.get("error"))
-        yield Found("no answer for davinci%s (%s)" % (numbers(unknown), reason), "link, address and TLS of every card")
+    known = {port["index"] for port in f.card_ports if port.get("tls")}
+    unknown = [d["index"] for d in f.devices if d["index"] is not None and d["index"] not in known]
+    if f.spans_hosts and unknown:
+        yield Found("no whole answer for davinci%s" % numbers(unknown), "link, address and TLS of every card")
 
 
 def _port_set(text: str) -> set[int]:

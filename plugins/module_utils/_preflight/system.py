@@ -289,9 +289,11 @@ def _next_kernel(f: Facts) -> Iterator[Found]:
 )
 def _pending(f: Facts) -> Iterator[Found]:
     for entry in f.node.get("pending") or []:
-        yield Found(
-            "%s %s running, %s installed" % (entry["package"], entry["running"], entry["installed"]), "the same of both"
-        )
+        if entry["installed"]:
+            versions = (entry["package"], entry["running"], entry["installed"])
+            yield Found("%s %s running, %s installed" % versions, "the same of both")
+        else:  # of some packages only the name is known
+            yield Found("an upgrade of %s that waits for a restart" % entry["package"], "the installed one running")
 
 
 @check(

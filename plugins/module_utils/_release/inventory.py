@@ -170,9 +170,9 @@ def _name_mistakes(host: Host, known: Collection[str], wrong: Mapping[str, str])
         if name in REMOVED_VARIABLES:
             out.append(("the removed variable %s%s" % (name, place), "its successor", REMOVED_VARIABLES[name]))
         elif name in wrong and (name.startswith(PREFIXES) or name not in host.used):
-            fix = "rename it to %s, remove it, or keep it with fleet_ignore_variables: [%s]" % (wrong[name], name)
+            fix = "rename or remove it, or keep it with fleet_ignore_variables: [%s]. Did you mean `%s`?"
             found = "the unknown variable %s%s" % (name, place)
-            out.append((found, "a variable of this collection. Did you mean `%s`?" % wrong[name], fix))
+            out.append((found, "a variable of this collection", fix % (name, wrong[name])))
         elif name.startswith(PREFIXES):
             fix = "correct it, remove it, or keep it with fleet_ignore_variables: [%s]" % name
             found = "the unknown variable %s%s" % (name, place)

@@ -153,27 +153,48 @@ def _serve(root: checks.Section) -> None:
 
 def _smoke(root: checks.Section) -> None:
     smoke = root.section("smoke", required=False)
-    names: set[str] = set()
-    served = root.out["serve"].get("served_model_name")
     for question in smoke.sections("questions", required=False):
-        name = question.take("name", checks.matching(_NAME, _NAME_WORDS))
-        if name in names:
-            question.problem("name", quote(name), "a name that no other question has")
-        names.add(name)
-        endpoint = question.take("endpoint", checks.one_of(ENDPOINTS))
-        request = question.take("request", lambda v: None if isinstance(v, Mapping) and v else "the request's body")
-        content = {"/v1/completions": "prompt", "/v1/chat/completions": "messages"}.get(endpoint or "")
-        if request and content and content not in request:
-            question.problem("request.%s" % content, "nothing", "what %s is to be asked" % endpoint)
-        if request and served and request.get("model", served) != served:
-            question.problem("request.model", quote(request["model"]), '"%s", or nothing' % served)
-        picture = question.take("picture", checks.relative, None)
-        if picture and request and not pictures(request):
-            question.problem("picture", quote(picture), "a message of the request with an image_url to put it into")
-        question.take("timeout_seconds", checks.integer(1), 300)
-        _expect(question.section("expect"))
-        question.close()
+        _question(question, root.out["serve"].get("served_model_name"))
+    _unique_names(smoke, "questions", "question")
     smoke.close()
+
+
+def check_questions(value: Any, name: str) -> list[Problem]:
+    """The mistakes in smoke questions outside of a release, as written under ``name``.
+
+    They need not say what to expect, and may carry a picture in ``picture_data``, as the module vllm_probe takes them.
+    """
+    problems: list[Problem] = []
+    root = checks.Section({name: value}, "", problems)
+    for question in root.sections(name):
+        question.take("picture_data", checks.text, None)
+        _question(question, None, expected=False)
+    _unique_names(root, name, "question")
+    return problems
+
+
+def _question(question: checks.Section, served: Optional[str], *, expected: bool = True) -> None:
+    question.take("name", checks.matching(_NAME, _NAME_WORDS))
+    endpoint = question.take("endpoint", checks.one_of(ENDPOINTS))
+    request = question.take("request", lambda v: None if isinstance(v, Mapping) and v else "the request's body")
+    content = {"/v1/completions": "prompt", "/v1/chat/completions": "messages"}.get(endpoint or "")
+    if request and content and content not in request:
+        question.problem("request.%s" % content, "nothing", "what %s is to be asked" % endpoint)
+    if request and served and request.get("model", served) != served:
+        question.problem("request.model", quote(request["model"]), '"%s", or nothing' % served)
+    picture = question.take("picture", checks.relative, None)
+    if picture and request and not pictures(request):
+        question.problem("picture", quote(picture), "a message of the request with an image_url to put it into")
+    question.take("timeout_seconds", checks.integer(1), 300)
+    _expect(question.section("expect", required=expected))
+    question.close()
+
+
+def _unique_names(parent: checks.Section, key: str, noun: str) -> None:
+    names = [entry["name"] for entry in parent.out[key]]
+    for index, name in enumerate(names):
+        if name is not None and name in names[:index]:
+            parent.problem("%s[%d].name" % (key, index), quote(name), "a name that no other %s has" % noun)
 
 
 def _expect(expect: checks.Section) -> None:
@@ -190,12 +211,8 @@ def _expect(expect: checks.Section) -> None:
 
 def _benchmark(root: checks.Section) -> None:
     benchmark = root.section("benchmark", required=False)
-    names: set[str] = set()
     for workload in benchmark.sections("workloads", required=False):
-        name = workload.take("name", checks.matching(_NAME, _NAME_WORDS))
-        if name in names:
-            workload.problem("name", quote(name), "a name that no other workload has")
-        names.add(name)
+        workload.take("name", checks.matching(_NAME, _NAME_WORDS))
         workload.take("description", checks.text, "")
         options = workload.take("options", lambda v: None if isinstance(v, Mapping) and v else "a mapping of options")
         for option in options or {}:
@@ -215,6 +232,7 @@ def _benchmark(root: checks.Section) -> None:
                 baseline.problem(metric, quote(value), "a number")
             baseline.out[metric] = value
         workload.close()
+    _unique_names(benchmark, "workloads", "workload")
     benchmark.close()
 
 

@@ -81,19 +81,6 @@ def _check_option(option: str, value: Any, at: str, components: Sequence[Mapping
     return []
 
 
-_POSITIVE = (
-    "data-parallel-size",
-    "tensor-parallel-size",
-    "pipeline-parallel-size",
-    "max-num-batched-tokens",
-    "max-num-seqs",
-    "max-logprobs",
-    "seed",
-    "api-server-count",
-    "data-parallel-size-local",
-)
-
-
 def _needed_value(option: str, value: Any, kind: Optional[str]) -> Optional[str]:
     if kind == "flag":
         return None if isinstance(value, bool) else "true, or false for --no-%s" % option
@@ -101,8 +88,17 @@ def _needed_value(option: str, value: Any, kind: Optional[str]) -> Optional[str]
         return None if value is True else "true, or null to leave it out"
     if kind == "json":
         return checks.json_object(value)
-    if option in _POSITIVE:
-        return checks.integer(0 if option in ("seed", "max-logprobs") else 1)(value)
+    if option in vllm_options.COUNTS:
+        return checks.integer(1)(value)
+    if option in vllm_options.WHOLE:
+        return checks.integer(0)(value)
+    if option in vllm_options.PORTS:
+        return checks.integer(1024, 65535)(value)
+    if option in vllm_options.NUMBERS:
+        good = isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0
+        return None if good else "a number, 0 or more"
+    if kind is not None and option in vllm_options.CHOICES:
+        return checks.one_of(vllm_options.CHOICES[option])(value)
     if option == "gpu-memory-utilization":
         good = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= 1
         return None if good else "a number above 0, at most 1"

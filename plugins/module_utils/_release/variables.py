@@ -16,7 +16,7 @@ from typing import Any, Mapping, Sequence
 
 from .._base.progress import MODES
 from .._npu.hardware import GENERATIONS
-from . import serve_options
+from . import schema, serve_options
 from .checks import Check, matching, one_of
 from .problems import Problem, quote
 from .value_checks import (
@@ -39,7 +39,7 @@ from .value_checks import (
 
 PROFILES = ("least_privilege", "guide")
 _PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_:~=-]*\Z")
-_FINDING = re.compile(r"[A-Z]{3}-\d{3}\Z")
+_FINDING = re.compile(r"[A-Z]{3,4}-\d{3}\Z")
 _RELEASE = re.compile(r"[a-z0-9][a-z0-9_]*\Z")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _DAY = 86400
@@ -76,11 +76,13 @@ RULES: dict[str, Rule] = {
     "artifact_swarm_from": Rule(whole(0, 1000000)),
     "fleet_bundle": _MAYBE_PATH,
     "fleet_ignore_variables": Rule(list_of(matching(_NAME, "a variable's name"), "variables' names")),
+    "fleet_lock_path": _MAYBE_PATH,
     "fleet_profile": Rule(one_of(PROFILES)),
     "fleet_progress": Rule(one_of(MODES)),
     "fleet_release": Rule(
         matching(re.compile(r"[a-z0-9][a-z0-9_]*\Z"), "the name of a release, such as qwen3_5_27b_v0")
     ),
+    "fleet_relock": _BOOLEAN,
     "npu_generation": Rule(_GENERATION),
     # of the playbooks bundle and decommission
     "bundle_architectures": _ARCHITECTURES,
@@ -158,9 +160,11 @@ RULES: dict[str, Rule] = {
     "vllm_image_release": _DATA,
     "vllm_image_root": _PATH_RULE,
     "vllm_image_verify": _BOOLEAN,
+    "vllm_image_verify_threads": _BOOLEAN,
     "vllm_image_verify_timeout": _SECONDS,
     # of the role vllm_serve
     "vllm_serve_api_key": Rule(key, secret=True),
+    "vllm_serve_chip_wait_seconds": Rule(whole(0, 7200)),
     "vllm_serve_data_root": _MAYBE_PATH,
     "vllm_serve_docker_options": Rule(docker_options),
     "vllm_serve_environment": Rule(mapping, secret=True),
@@ -199,6 +203,8 @@ def check_values(values: Mapping[str, Any], components: Sequence[Mapping[str, An
             problems.append(Problem(name, "a value that is not shown" if rule.secret else quote(value), needed))
         elif name == "vllm_serve_options":
             problems += serve_options.check_serve_options(value, name, components=components)
+        elif name == "vllm_smoke_questions":
+            problems += schema.check_questions(value, name)
         elif name == "vllm_serve_environment":
             for variable, content in value.items():
                 # The value may be a token.

@@ -74,6 +74,50 @@ _VALUE = """
     uvicorn-log-level video-pruning-rate worker-cls worker-extension-cls
 """
 
+# Of those, the ones that are a whole number of 1 or more.
+_COUNT = """
+    api-server-count data-parallel-size data-parallel-size-local decode-context-parallel-size max-cpu-loras
+    max-long-partial-prefills max-loras max-num-batched-tokens max-num-partial-prefills max-num-seqs
+    max-parallel-loading-workers nnodes num-gpu-blocks-override pipeline-parallel-size
+    prefill-context-parallel-size stream-interval tensor-parallel-size
+"""
+
+# Those that are a whole number of 0 or more.
+_WHOLE = """
+    cp-kv-cache-interleave-size dbo-decode-token-threshold dbo-prefill-token-threshold
+    dcp-kv-cache-interleave-size h11-max-header-count h11-max-incomplete-event-size
+    long-prefill-token-threshold max-log-len max-logprobs mm-shm-cache-max-object-size-mb node-rank
+    optimization-level seed ubatch-size
+"""
+
+# Those that are any number of 0 or more.
+_NUMBER = """
+    cpu-offload-gb kv-offloading-size mm-processor-cache-gb swap-space video-pruning-rate
+"""
+
+COUNTS = frozenset(_COUNT.split())
+WHOLE = frozenset(_WHOLE.split())
+NUMBERS = frozenset(_NUMBER.split())
+PORTS = frozenset(("data-parallel-rpc-port", "master-port"))
+
+# Options that are one of a few words, where no plugin of an image adds others.
+CHOICES: dict[str, tuple[str, ...]] = {
+    option: tuple(words.split())
+    for option, words in {
+        "chat-template-content-format": "auto openai string",
+        "convert": "auto classify embed none",
+        "dtype": "auto bfloat16 float float16 float32 half",
+        "expert-placement-strategy": "linear round_robin",
+        "logprobs-mode": "processed_logits processed_logprobs raw_logits raw_logprobs",
+        "mm-encoder-tp-mode": "data weights",
+        "mm-processor-cache-type": "lru shm",
+        "prefix-caching-hash-algo": "sha256 sha256_cbor xxhash xxhash_cbor",
+        "runner": "auto draft generate pooling",
+        "scheduling-policy": "fcfs priority",
+        "uvicorn-log-level": "critical debug error info trace warning",
+    }.items()
+}
+
 # vLLM release line -> option -> kind ("flag", "switch", "values", "json", "value").
 SERVE_OPTIONS: dict[str, dict[str, str]] = {
     "0.16": {

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, ascend.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Read the log of a starting `vllm serve`: how far it is, and when it has died, of what.
+"""Read the log of a starting `vllm serve`: how far the start is, and after a failure, its cause.
 
 Nothing here looks for words like "error": engines print them while all is well. What a log means is only asked after
 the engine has ended, or has been silent for too long.
@@ -81,7 +81,7 @@ def follow(lines: Iterable[str], progress: Optional[Progress] = None) -> Progres
 
 @dataclass(frozen=True)
 class Signature:
-    """A text that betrays a cause."""
+    """A text in a log that tells the cause of a failure."""
 
     name: str
     pattern: re.Pattern[str]
@@ -281,7 +281,7 @@ SIGNATURES: tuple[Signature, ...] = (
 _PREFIX = re.compile(r"^(?:\([^()]*pid=\d+\)\s*)?(?:(?:INFO|WARNING|ERROR|DEBUG) \S+ \S+ \[[^\]]*\]\s?)?")
 _WARNING = re.compile(r"^(?:\([^()]*pid=\d+\)\s*)?WARNING ")
 _CAUSE = re.compile(r"^(?:[\w.]+\.)?\w*(?:Error|Exception)(?::|$)|^(?:\w+: )?error: ")
-# Words of those that only pass a failure on.
+# Texts of processes that only report the failure of another one.
 _PASSED_ON = re.compile(
     r"Engine core initialization failed|Worker failed with error|EngineDeadError|cannot schedule new futures"
     r"|CancelledError|BrokenPipeError|ConnectionResetError"
@@ -290,7 +290,7 @@ _PASSED_ON = re.compile(
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What a log says about a death: known signatures, each with its line, the cause in its own words, its end."""
+    """What a log says about a failure: known signatures with their lines, the exception at the root, the last lines."""
 
     found: tuple[tuple[Signature, str], ...]
     cause: tuple[str, ...]
@@ -323,11 +323,11 @@ def strip_prefix(line: str) -> str:
 
 
 def diagnose(lines: Sequence[str], *, keep: int = 12) -> Diagnosis:
-    """What the end of a log means. The first sign of each cause counts: what follows a failure are its echoes."""
+    """What the end of a log means. The first line of each cause counts: later ones are consequences."""
     found: list[tuple[int, Signature, str]] = []
     for signature in SIGNATURES:
         for number, line in enumerate(lines):
-            # What the engine was told (its options, its configuration) is no sign of anything.
+            # A line that repeats the engine's options or configuration tells no cause.
             if "non-default args:" in line or "with config:" in line or _WARNING.search(line):
                 continue
             if strip_prefix(line).lstrip().startswith("raise "):

@@ -73,7 +73,7 @@ def judge(text: str, expect: Mapping[str, Any]) -> list[str]:
     if len(text) < least:
         problems.append("found an answer of %d characters, %s; needed %d or more" % (len(text), shown, least))
     if "\ufffd" in text or (len(text) >= 20 and len(set(re.sub(r"\s", "", text))) <= 3):
-        # Whatever else such an answer lacks says nothing more.
+        # Further problems of a garbled answer tell nothing new.
         return [
             "found a garbled answer, %s; needed readable text. Fix: the image or a kernel does not fit the card, so "
             "verify the image (generation, components) and the driver" % shown
@@ -193,7 +193,7 @@ def _not_reached(answer: http.Answer, url: str, unit: Optional[str], unit_state:
     if active == "inactive":
         fix = "systemctl start %s, or run site.yml, which also waits until it serves" % unit
         return "%s, and the unit stopped; needed it serving. Fix: %s" % (found, fix)
-    if active == "failed" or sub == "auto-restart":
+    if active == "failed" or sub.startswith("auto-restart"):
         what = "failed (%s)" % state.get("Result", "failed") if active == "failed" else "between two starts"
         fix = "see `journalctl -u %s -n 50`, mend the cause, and run site.yml" % unit
         return "%s, and the unit %s; needed it serving. Fix: %s" % (found, what, fix)

@@ -22,7 +22,7 @@ from . import log as _vllm_log
 _SHOWN_LINES = 15
 # So long systemd may be without an answer: a host that loads weights at full speed is slow for a while.
 _UNKNOWN_SECONDS = 120.0
-# What a unit says when it removes a container that is not there: nothing is wrong.
+# A unit prints this when it removes a container that is not there: nothing is wrong.
 _NOISE = re.compile(r"^Error(?: response from daemon)?: No such container: ")
 
 
@@ -47,7 +47,7 @@ class Watch:
     kind: str = ""  # equal for replicas that failed in the same way
 
     def text(self) -> str:
-        """Where it is, for people."""
+        """How far it is, for people."""
         if self.ready:
             return "ready" if self.requests is None else "idle"
         if self.requests is not None:
@@ -185,7 +185,7 @@ class Watcher:
         watch.heard = self._clock()
         watch.line = _vllm_log.strip_prefix(lines[-1]).strip()[:200]
         progress = _vllm_log.follow(lines, _vllm_log.Progress(watch.stage, watch.percent))
-        # The last word is the server's own: only an answer makes a replica ready.
+        # The log may say `ready` too early: only an answer of the server makes a replica ready.
         watch.stage = "starting_server" if progress.stage == "ready" else progress.stage
         watch.percent = progress.percent
 
@@ -198,10 +198,11 @@ class Watcher:
                 watch, "found no such unit; needed it deployed. Fix: run site.yml on this host", log=False
             )
         restarts = int(unit["NRestarts"]) if unit.get("NRestarts", "").isdigit() else 0
-        ended = active in ("failed", "inactive") or sub == "auto-restart"
+        waits = sub.startswith("auto-restart")  # also auto-restart-queued
+        ended = active in ("failed", "inactive") or waits
         if not ended and restarts <= self._max_restarts:
             return None
-        if sub == "auto-restart" and restarts < self._max_restarts:
+        if waits and restarts < self._max_restarts:
             return None
         if active == "inactive" and unit.get("ExecMainStatus", "0") == "0" and not watch.invocation:
             return self._words(

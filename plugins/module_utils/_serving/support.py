@@ -123,7 +123,7 @@ ExecStart=/bin/sh %s %%i
 
 
 def support_files(unit_dir: str, config_dir: str) -> dict[str, str]:
-    """Path and text of every file that the units use; all may be read by everybody (mode 0644)."""
+    """Path and text of every file that the units use."""
     delay = _DELAY_TEXT.replace("@SECONDS@", str(RESTART_SECONDS)).replace("@MAX_SECONDS@", str(RESTART_MAX_SECONDS))
     return {
         os.path.join(config_dir, _WAIT): _HEAD + _WAIT_TEXT,
@@ -131,6 +131,11 @@ def support_files(unit_dir: str, config_dir: str) -> dict[str, str]:
         os.path.join(config_dir, _REPORT): _HEAD + _REPORT_TEXT,
         os.path.join(unit_dir, FAILURE_UNIT): _FAILURE_UNIT_TEXT % (MARK, os.path.join(config_dir, _REPORT)),
     }
+
+
+def support_mode(path: str) -> int:
+    """The mode of such a file: only units are for everybody to read."""
+    return 0o644 if path.endswith(".service") else 0o600
 
 
 def delay_argv(unit: str) -> list[str]:

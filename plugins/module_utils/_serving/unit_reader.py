@@ -85,6 +85,7 @@ class UnitReader:
                 load=state.get("LoadState", ""),
                 active=state.get("ActiveState", "inactive"),
                 sub=state.get("SubState", "dead"),
+                restarts=int(state["NRestarts"]) if state.get("NRestarts", "").isdigit() else 0,
                 enabled=state.get("UnitFileState") == "enabled",
                 need_reload=state.get("NeedDaemonReload") == "yes",
                 container=container["state"] if container else None,

@@ -22,6 +22,7 @@ class Present:
     load: str = ""
     active: str = "inactive"
     sub: str = "dead"
+    restarts: int = 0  # how often systemd has started it again by itself
     enabled: bool = False
     need_reload: bool = False
     container: Optional[str] = None  # its state, None when there is none
@@ -71,6 +72,9 @@ def decide(content: str, env: str, config: str, present: Present, *, start: bool
     edited = other_command or (present.env is not None and present.env != env)
     if present.active in ("inactive", "failed", "deactivating"):
         steps.action, steps.reason = "start", "it was %s" % present.active
+    elif present.active == "activating" and (present.sub.startswith("auto-restart") or present.restarts):
+        # The delay before the next start is minutes long in the end, and whoever runs this may have removed the cause.
+        steps.action, steps.reason = "restart", "it had ended and waited for its next start"
     elif present.container is not None and present.config != config:
         steps.action, steps.reason = "restart", "its container runs another configuration"
     elif edited:

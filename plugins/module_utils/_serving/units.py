@@ -22,7 +22,7 @@ from .._host.systemd import Systemd, SystemdError
 from . import unit_checks, unit_file
 from .container import CONFIG_DIR, env_file_text
 from .deployed import UNIT_DIR, UnitsError, read_text
-from .support import support_files
+from .support import support_files, support_mode
 from .unit_reader import UnitReader
 from .unit_steps import Present, Steps, decide, file_diff
 
@@ -180,7 +180,7 @@ class Host:
         if acting:
             self._remove_containers(acting)
         for path, text in plan.support.items():
-            self._write(path, text, 0o644)
+            self._write(path, text, support_mode(path))
         for wanted in plan.wanted:
             self._write_unit(wanted)
         if plan.unwanted or plan.support or any(w.steps.reload for w in plan.wanted):

@@ -87,6 +87,8 @@ class TestTheWhole:
         assert stale_copy(str(installed), Path("/elsewhere")) is None
 
 
+ASKED = {"name": "hello", "endpoint": "/v1/completions", "request": {"prompt": "Hello"}}
+
 #: One variable with a value that cannot work, and words that its message must hold.
 WRONG = [
     ("vllm_serve_replicas", -1, "from 1 to"),
@@ -127,6 +129,9 @@ WRONG = [
     ("vllm_serve_options", {"tensor-parallel-size": 0}, "an integer, 1 or more"),
     ("vllm_serve_options", {"tensor-parallel-size": 16}, "needed 16 for 1 replica of 16"),
     ("vllm_serve_options", {"data-parallel-size": 3}, "needed 12 for 1 replica of 12"),
+    ("vllm_serve_options", {"swap-space": "4 GiB"}, "a number, 0 or more"),
+    ("vllm_serve_options", {"dtype": "bf16"}, "one of: auto, bfloat16"),
+    ("vllm_serve_options", {"master-port": 22}, "from 1024 to 65535"),
     ("vllm_serve_options", {"gpu-memory-utilization": 94}, "above 0, at most 1"),
     ("vllm_serve_options", {"max-model-len": "long"}, "a number of tokens"),
     ("vllm_serve_options", {"trust-remote-code": "yes"}, "true, or false for --no-trust-remote-code"),
@@ -205,6 +210,10 @@ WRONG = [
     ("fleet_ignore_variables", "my_variable", "a list of variables' names"),
     ("decommission_roots", ["data"], "an absolute path"),
     ("vllm_smoke_questions", "hello?", "a list of questions"),
+    ("vllm_smoke_questions", [{**ASKED, "endpoint": "/v1/embeddings"}], "one of: /v1/completions"),
+    ("vllm_smoke_questions", [{**ASKED, "request": {"max_tokens": 5}}], "what /v1/completions is to be asked"),
+    ("vllm_smoke_questions", [{**ASKED, "timeout": 5}], "an unknown key (did you mean `timeout_seconds`?)"),
+    ("vllm_smoke_questions", [ASKED, ASKED], "a name that no other question has"),
 ]  # fmt: skip
 
 
@@ -229,7 +238,8 @@ class TestValues:
             {"fleet_profile": "guide", "model_artifacts_root": "/data/fleet"},
             {"artifact_origin": "", "artifact_mirror_certificate": "", "vllm_serve_api_key": "", "fleet_bundle": ""},
             {"artifact_origin": "http://[2001:db8::1]:8080/sub", "artifact_mirror_address": "::1"},
-            {"npu_preflight_ignore": ["SYS-008"], "model_artifacts_packages": ["git-lfs", "libstdc++6"]},
+            {"npu_preflight_ignore": ["SYS-008", "CANN-002"], "model_artifacts_packages": ["git-lfs", "libstdc++6"]},
+            {"vllm_smoke_questions": [{**ASKED, "picture_data": "data:image/png;base64,AA"}]},
             {"model_artifacts_root": "/数据/fleet", "vllm_serve_api_key": "sk-0123456789abcdef"},
         ],
     )

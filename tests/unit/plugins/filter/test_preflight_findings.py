@@ -12,11 +12,11 @@ import pytest
 import yaml
 from ansible.errors import AnsibleFilterError
 from ansible_collections.ascend.fleet.plugins.filter import preflight_findings as plugin
-from ansible_collections.ascend.fleet.plugins.module_utils._node import collect
+from ansible_collections.ascend.fleet.plugins.module_utils._node import npu_smi
 from ansible_collections.ascend.fleet.plugins.module_utils._preflight.facts import DEFAULT_MEMORY_BYTES
 
 RELEASE: dict[str, Any] = {"driver": {"version": "25.2.0"}, "cann": {"version": "8.5.0"}, "images": [], "serve": {}}
-NODE = {"npu_smi": collect.empty_npu_smi()["npu_smi"], "gathered": [], "effective_uid": 1000, "clock": 1790000000}
+NODE = {"npu_smi": npu_smi.empty()["npu_smi"], "gathered": [], "effective_uid": 1000, "clock": 1790000000}
 
 
 def test_findings_come_out() -> None:

@@ -84,3 +84,23 @@ def test_vllm_replicas_takes_empty_for_not_set(release):
 def test_vllm_replicas_errors_are_ansibles(release):
     with pytest.raises(AnsibleError, match="vllm_replicas: found no image"):
         vllm_replicas({"devices": DEVICES}, release, image="", weights="/m")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("replicas", 0),
+        ("replicas", "two"),
+        ("first_port", 22),
+        ("api_key", "one\ntwo"),
+        ("data_root", "data"),
+        ("media_path", "/a:/b"),
+        ("docker_options", "--ulimit"),
+        ("options", ["--max-num-seqs"]),
+        ("stop_seconds", 0),
+        ("profile", "root"),
+    ],
+)
+def test_vllm_replicas_refuses_what_the_validation_refuses(release, name, value):
+    with pytest.raises(AnsibleError, match="vllm_serve_%s: found .*; needed " % name):
+        vllm_replicas({"devices": DEVICES}, release, image="a:b", weights="/models/x", **{name: value})

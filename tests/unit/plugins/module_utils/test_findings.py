@@ -12,7 +12,9 @@ from typing import Any, Callable
 
 import pytest
 import yaml
-from ansible_collections.ascend.fleet.plugins.module_utils._node import collect
+from ansible_collections.ascend.fleet.plugins.module_utils._node import collect, devices, npu_smi, software, system
+from ansible_collections.ascend.fleet.plugins.module_utils._node.host import Host
+from ansible_collections.ascend.fleet.plugins.module_utils._npu import hardware
 from ansible_collections.ascend.fleet.plugins.module_utils._preflight import catalogue, findings
 from ansible_collections.ascend.fleet.plugins.module_utils._preflight.check import AREAS, Check
 from ansible_collections.ascend.fleet.plugins.module_utils._preflight.words import GIB, numbers
@@ -120,7 +122,7 @@ def healthy(generation: str = "a2") -> Node:
         "occupied_bytes": 0,
         "read_only": False,
     }
-    docker = collect.empty_docker()
+    docker = software.empty_docker()
     docker.update(
         installed=True,
         running=True,
@@ -134,7 +136,7 @@ def healthy(generation: str = "a2") -> Node:
         root_total_bytes=900 * GIB,
         architecture="aarch64",
     )
-    smi = collect.empty_npu_smi()["npu_smi"]
+    smi = npu_smi.empty()["npu_smi"]
     smi.update(
         path="/usr/local/sbin/npu-smi",
         exit_status=0,
@@ -149,7 +151,7 @@ def healthy(generation: str = "a2") -> Node:
         "effective_uid": 0,
         "clock": 1790000000,
         "npu_smi": smi,
-        "devices": collect.join_devices(rows, boards=boards, device_nodes=nodes, pci=pci),
+        "devices": devices.join_devices(rows, boards=boards, device_nodes=nodes, pci=pci),
         "processes": [],
         "device_nodes": nodes,
         "pci": pci,
@@ -159,7 +161,7 @@ def healthy(generation: str = "a2") -> Node:
             "cann": [],
             "install_info": {},
         },
-        "mounts": dict(collect.hardware.MOUNT_SOURCES),
+        "mounts": dict(hardware.MOUNT_SOURCES),
         "docker": docker,
         "disk": [disk],
         "ports": [],
@@ -240,10 +242,13 @@ def holder(**facts: Any) -> dict[str, Any]:
     return dict(base, **facts)
 
 
+ON, OFF = {"enabled": True}, {"enabled": False}
+
+
 def card_ports(**facts: Any) -> list[dict[str, Any]]:
     """What hccn_tool says of the eight network ports."""
-    base = {"link": "UP", "health": "Success", "tls": False, "error": None}
-    return [{"index": n, "ip": "29.1.0.%d" % n, **base, **facts} for n in range(8)]
+    base = {"status": "UP", "health": "Success", "tls": OFF}
+    return [{"index": n, "ip": {"address": "29.1.0.%d" % n}, **base, **facts} for n in range(8)]
 
 
 def put(path: str, value: Any) -> Callable[[Node], None]:
@@ -340,6 +345,12 @@ PROVOKED: list[tuple[str, Callable[[Node], None], str, set[str]]] = [
         "SYS-018",
         put("pending", [{"package": "docker", "running": "24.0.7", "installed": "26.1.3"}]),
         "docker 24.0.7 running, 26.1.3 installed",
+        set(),
+    ),
+    (
+        "SYS-018",
+        put("pending", [{"package": "linux-base", "running": None, "installed": None}]),
+        "an upgrade of linux-base that waits for a restart",
         set(),
     ),
     ("SYS-019", put("tuning processors", 32), "32 processors for 8 chips", set()),
@@ -488,10 +499,10 @@ PROVOKED: list[tuple[str, Callable[[Node], None], str, set[str]]] = [
     ("NPU-016", put("npu_smi process_table", False), "no process table", set()),
     ("NPU-017", put("devices 0 name", "910B1"), "910B1", set()),
     ("NPU-018", put("devices 0 temperature_celsius", 97), "davinci0", set()),
-    ("DKR-001", put("docker", collect.empty_docker()), "docker", set()),
+    ("DKR-001", put("docker", software.empty_docker()), "docker", set()),
     (
         "DKR-002",
-        put("docker", dict(collect.empty_docker(), installed=True, error="Cannot connect to the Docker daemon")),
+        put("docker", dict(software.empty_docker(), installed=True, error="Cannot connect to the Docker daemon")),
         "Cannot connect",
         set(),
     ),
@@ -591,13 +602,15 @@ def with_chip(index: int, **facts: Any) -> list[dict[str, Any]]:
 
 # (id, the chips' ports, TLS on other hosts, words): an engine that runs on several hosts needs the cards' network
 ACROSS_HOSTS: list[tuple[str, list[dict[str, Any]], set[bool], str]] = [
-    ("NET-006", with_chip(3, link="DOWN"), {False}, "davinci3 down"),
-    ("NET-006", card_ports(link="DOWN"), {False}, "davinci0-7 down"),
+    ("NET-006", with_chip(3, status="DOWN"), {False}, "davinci3 down"),
+    ("NET-006", card_ports(status="DOWN"), {False}, "davinci0-7 down"),
     ("NET-007", with_chip(2, ip=None), {False}, "no address for davinci2"),
-    ("NET-008", with_chip(5, tls=True), {False, True}, "TLS on for davinci5, off for davinci0-4,6-7"),
+    ("NET-008", with_chip(5, tls=ON), {False, True}, "TLS on for davinci5, off for davinci0-4,6-7"),
     ("NET-008", card_ports(), {False, True}, "TLS off for davinci0-7, and the other way round on other hosts"),
-    ("NET-009", with_chip(1, error="`hccn_tool` hangs", link=None, ip=None, tls=None), {False}, "davinci1 (`hccn_"),
-    ("NET-009", [], {False}, "no answer for any card"),
+    ("NET-007", with_chip(4, ip={"address": None}), {False}, "no address for davinci4"),
+    ("NET-009", with_chip(1, tls=None), {False}, "no whole answer for davinci1"),
+    ("NET-009", [c for c in card_ports() if c["index"] != 6], {False}, "no whole answer for davinci6"),
+    ("NET-009", [], {False}, "no whole answer for davinci0-7"),
 ]
 
 
@@ -606,7 +619,7 @@ def test_an_engine_on_several_hosts_needs_the_cards_network(
     identity: str, chips: list[dict[str, Any]], tls: set[bool], words: str
 ) -> None:
     node = healthy()
-    node["hccn"]["chips"] = chips
+    node["hccn"]["links"] = chips
     (found,) = check(node, plan={**PLAN, "spans_hosts": True}, fleet_tls=tls)
     assert (found["id"], found["severity"]) == (identity, "error")
     assert words in found["message"]
@@ -614,7 +627,7 @@ def test_an_engine_on_several_hosts_needs_the_cards_network(
 
 def test_a_whole_network_of_the_cards_says_nothing() -> None:
     node = healthy()
-    node["hccn"]["chips"] = card_ports()
+    node["hccn"]["links"] = card_ports()
     assert check(node, plan={**PLAN, "spans_hosts": True}, fleet_tls={False}) == []
 
 
@@ -686,7 +699,7 @@ SILENT: list[tuple[str, Callable[[Node], None]]] = [
     ("an older kernel without the module",
         put("kernels", kernels("5.10.0-216", ("5.10.0-100", False), ("5.10.0-216", True)))),
     ("40 processors for 8 chips", put("tuning processors", 40)),
-    ("chips whose links are down where one host serves alone", put("hccn chips", card_ports(link="DOWN"))),
+    ("chips whose links are down where one host serves alone", put("hccn links", card_ports(status="DOWN"))),
     ("a redacted version", both(put("npu_smi driver_version", "xxx"), put("npu_smi npu_smi_version", "xxx"))),
     ("an empty package version", put("versions firmware package_version", None)),
     ("swappiness without swap", put(SYSCTL + "vm.swappiness", 100)),
@@ -744,13 +757,15 @@ def test_all_problems_at_once() -> None:
     node = healthy()
     for change in (lose_node(3), put("devices 2 health", "Alarm"), put("versions driver version", "24.1.0")):
         change(node)
-    node["docker"] = collect.empty_docker()
+    node["docker"] = software.empty_docker()
     assert {"DEV-005", "NPU-007", "DRV-003", "DKR-001"} <= set(ids(check(node)))
 
 
 def test_what_was_not_gathered_is_not_checked() -> None:
     node = healthy()
-    node.update(gathered=["npu"], docker=collect.empty_docker(), versions=collect.empty_versions(), disk=[], mounts={})
+    node.update(
+        gathered=["npu"], docker=software.empty_docker(), versions=software.empty_versions(), disk=[], mounts={}
+    )
     node["systemd"] = {"state": None, "units": [], "error": None}
     assert check(node) == []
 
@@ -771,16 +786,16 @@ def test_without_any_generation_nothing_is_counted() -> None:
 
 
 def test_a_broken_host_gives_findings_not_a_traceback() -> None:
-    node = collect.identity(collect.Host(root="/nonexistent"))
-    smi = dict(collect.empty_npu_smi()["npu_smi"], error="x", error_kind="missing")
+    node = system.identity(Host(root="/nonexistent"))
+    smi = dict(npu_smi.empty()["npu_smi"], error="x", error_kind="missing")
     node.update(
         npu_smi=smi,
         devices=[],
         processes=[],
         device_nodes=[],
         pci=[],
-        versions=collect.empty_versions(),
-        docker=collect.empty_docker(),
+        versions=software.empty_versions(),
+        docker=software.empty_docker(),
         disk=[],
         ports=[],
         problems=[],

@@ -15,7 +15,16 @@ from typing import Any, Optional
 import pytest
 from ansible_collections.ascend.fleet.plugins.module_utils._base import command as _command
 from ansible_collections.ascend.fleet.plugins.module_utils._base.command import Completed
-from ansible_collections.ascend.fleet.plugins.module_utils._node import collect
+from ansible_collections.ascend.fleet.plugins.module_utils._node import (
+    collect,
+    devices,
+    disk,
+    network,
+    processes,
+    software,
+    system,
+)
+from ansible_collections.ascend.fleet.plugins.module_utils._node.host import Host
 from ansible_collections.ascend.fleet.plugins.module_utils._npu import smi as _npu_smi
 from ansible_collections.ascend.fleet.plugins.module_utils._preflight import findings
 
@@ -62,8 +71,8 @@ class Machine:
         status, out, err = self.answers[best]
         return Completed(tuple(argv), status, out, err, status is None)
 
-    def host(self) -> collect.Host:
-        return collect.Host(root=str(self.root), run=self.run, timeout=7)
+    def host(self) -> Host:
+        return Host(root=str(self.root), run=self.run, timeout=7)
 
 
 @pytest.fixture
@@ -120,7 +129,9 @@ def a2(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Machine:
     machine.file("/etc/ascend_install.info", "UserName=HwHiAiUser\nDriver_Install_Path_Param=/usr/local/Ascend\n")
     machine.file("/etc/hccn.conf", (FIXTURES / "files/hccn-conf-elided.txt").read_text(encoding="utf-8"))
     machine.file("/usr/local/Ascend/driver/tools/hccn_tool")
-    machine.answers["hccn_tool"] = (0, "link status: UP\n", "")
+    for index in range(8):
+        for option, words in HCCN.items():
+            machine.answers["hccn_tool -i %d %s -g" % (index, option)] = (0, words, "")
     toolkit = (FIXTURES / "files/ascend-toolkit-install-info-8.5.0-aarch64.txt").read_text(encoding="utf-8")
     machine.file("/usr/local/Ascend/cann-8.5.0/aarch64-linux/ascend_toolkit_install.info", toolkit)
     machine.link("/usr/local/Ascend/cann", "cann-8.5.0")
@@ -147,10 +158,16 @@ def a2(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Machine:
             return os.stat_result(fields, {"st_rdev": os.makedev(236, 4)})
         return found
 
-    monkeypatch.setattr(collect.os, "stat", as_devices)
+    monkeypatch.setattr(os, "stat", as_devices)
     return machine
 
 
+HCCN = {
+    "-link": "link status: UP\n",
+    "-net_health": "net health status: Success\n",
+    "-ip": (FIXTURES / "files/hccn-ip-910b.txt").read_text(encoding="utf-8"),
+    "-tls": (FIXTURES / "files/hccn-doc-tls.txt").read_text(encoding="utf-8"),
+}
 UNITS = """Id=vllm-qwen3.5@1.service
 LoadState=loaded
 ActiveState=failed
@@ -242,10 +259,10 @@ def test_what_tunes_the_host(a2: Machine) -> None:
 
 
 def test_the_physical_id_of_the_mapping_is_taken_where_the_table_has_none() -> None:
-    devices = _npu_smi.parse_info(A2)["devices"][:2]
+    chips_read = _npu_smi.parse_info(A2)["devices"][:2]
     chips = [{"npu_id": n, "chip_id": 0, "logic_id": n, "phy_id": n + 1} for n in range(2)]
     nodes = [{"index": n} for n in (1, 2)]
-    joined = collect.join_devices(devices, chips=chips, device_nodes=nodes)
+    joined = devices.join_devices(chips_read, chips=chips, device_nodes=nodes)
     assert [(d["phy_id"], d["logic_id"], d["index"]) for d in joined] == [(1, 0, 1), (2, 1, 2)]
 
 
@@ -528,7 +545,7 @@ def test_a_hung_command_of_any_kind_is_a_finding_not_a_hang(a2: Machine, name: s
         return a2.run(argv, **more)
 
     began = time.monotonic()
-    node = collect.collect(collect.Host(root=str(a2.root), run=run, timeout=0.4))
+    node = collect.collect(Host(root=str(a2.root), run=run, timeout=0.4))
     assert time.monotonic() - began < 60
     found = findings.findings(node, {}, generation="a2", required_bytes={"/var/lib/ascend-fleet": 1})
     assert HANGS[name] in {f["id"] for f in found}
@@ -547,7 +564,7 @@ def test_the_shipped_deadline_reaches_every_command(a2: Machine) -> None:
         deadlines.append(more["timeout"])
         return a2.run(argv, **more)
 
-    collect.collect(collect.Host(root=str(a2.root), run=run, timeout=7))
+    collect.collect(Host(root=str(a2.root), run=run, timeout=7))
     assert len(deadlines) > 20
     assert all(0 < d <= 7 for d in deadlines)
 
@@ -567,12 +584,12 @@ def test_the_shipped_deadline_reaches_every_command(a2: Machine) -> None:
     ],
 )
 def test_device_index(position: int, logic: Any, phy: Any, nodes: list[int], expected: int) -> None:
-    assert collect.device_index(position, logic, phy, nodes) == expected
+    assert devices.device_index(position, logic, phy, nodes) == expected
 
 
 def test_a3_dies_have_the_node_of_their_phy_id() -> None:
-    devices = _npu_smi.parse_info(A3)["devices"]
-    joined = collect.join_devices(devices, device_nodes=[{"index": n} for n in (0, 1, 3)])
+    chips_read = _npu_smi.parse_info(A3)["devices"]
+    joined = devices.join_devices(chips_read, device_nodes=[{"index": n} for n in (0, 1, 3)])
     assert [(d["index"], d["node_present"]) for d in joined] == [(0, True), (1, True), (2, False), (3, True)]
 
 
@@ -590,12 +607,12 @@ def test_a3_dies_have_the_node_of_their_phy_id() -> None:
     ],
 )
 def test_owner_of_cgroup(text: str, expected: tuple[Any, Any]) -> None:
-    assert collect.owner_of_cgroup(text, {CONTAINER}, {OUTER}) == expected
+    assert processes.owner_of_cgroup(text, {CONTAINER}, {OUTER}) == expected
 
 
 def test_a_process_of_an_unknown_container_is_named_by_its_id() -> None:
     facts = {"name": "python", "container_id": "e" * 64, "unit": None, "device_nodes": [], "sockets": []}
-    found = collect.describe_process(5, "", facts, {})
+    found = processes.describe_process(5, "", facts, {})
     assert found["container"] == {"id": "e" * 64, "name": "e" * 12, "image": None, "runtime": None}
     assert (found["name"], found["managed"]) == ("python", False)
 
@@ -605,7 +622,7 @@ def test_a_process_of_an_unknown_container_is_named_by_its_id() -> None:
     [("vllm-qwen3.5@0.service", True), ("nginx.service", False), (None, False), ("vllm-x.timer", False)],
 )
 def test_unit_is_managed(unit: Any, expected: bool) -> None:
-    assert collect.unit_is_managed(unit) is expected
+    assert processes.unit_is_managed(unit) is expected
 
 
 # -- files and disks ------------------------------------------------------------------------------------------------
@@ -622,22 +639,22 @@ def test_unit_is_managed(unit: Any, expected: bool) -> None:
     ],
 )
 def test_hex_address(text: str, expected: str) -> None:
-    assert collect.hex_address(text) == expected
+    assert network.hex_address(text) == expected
 
 
 def test_a_path_that_does_not_exist_counts_for_its_parent(machine: Machine) -> None:
     machine.answers = {"df": (1, "", "df: x: No such file or directory"), "df -P -T -B1 /": (0, DF, "")}
     machine.answers["df -P -T -B1 /var"] = (1, "", "df: No such file or directory")
-    disk = collect.read_disk(machine.host(), "/var/lib/ascend-fleet")
-    assert (disk["exists"], disk["mount"], disk["free_bytes"]) == (False, "/", 600)
+    found = disk.read_disk(machine.host(), "/var/lib/ascend-fleet")
+    assert (found["exists"], found["mount"], found["free_bytes"]) == (False, "/", 600)
     assert machine.calls == ["df -P -T -B1 " + p for p in ("/var/lib/ascend-fleet", "/var/lib", "/var", "/")]
-    assert collect.occupied_bytes(machine.host(), disk) == 0
+    assert disk.occupied_bytes(machine.host(), found) == 0
 
 
 def test_a_dead_mount_is_a_problem(machine: Machine) -> None:
     machine.answers["df"] = (None, "", "")
     host = machine.host()
-    assert collect.read_disk(host, "/data")["free_bytes"] is None
+    assert disk.read_disk(host, "/data")["free_bytes"] is None
     assert [p["subject"] for p in host.problems] == ["/data"]
 
 
@@ -650,20 +667,20 @@ def test_a_dead_mount_is_a_problem(machine: Machine) -> None:
     ],
 )
 def test_mounted_read_only(table: str, expected: Any) -> None:
-    assert collect.mounted_read_only(table, "/") is expected
+    assert disk.mounted_read_only(table, "/") is expected
 
 
 def test_a_folder_in_the_place_of_a_version_file_is_a_problem(machine: Machine) -> None:
     (machine.root / "usr/local/Ascend/driver/version.info").mkdir(parents=True)
     host = machine.host()
-    assert collect.read_versions(host)["driver"] is None
+    assert software.read_versions(host)["driver"] is None
     assert "is a directory" in host.problems[0]["message"]
 
 
 def test_the_driver_may_be_installed_elsewhere(machine: Machine) -> None:
     machine.file("/etc/ascend_install.info", "Driver_Install_Path_Param=/opt/Ascend\n")
     machine.file("/opt/Ascend/driver/version.info", "Version=25.2.0\n")
-    assert collect.read_versions(machine.host())["driver"]["path"] == "/opt/Ascend/driver/version.info"
+    assert software.read_versions(machine.host())["driver"]["path"] == "/opt/Ascend/driver/version.info"
 
 
 def test_pci_from_the_kernels_tree_where_there_is_no_lspci(machine: Machine) -> None:
@@ -674,7 +691,7 @@ def test_pci_from_the_kernels_tree_where_there_is_no_lspci(machine: Machine) -> 
     ):
         for name, text in (("vendor", vendor), ("device", device), ("class", kind)):
             machine.file("/sys/bus/pci/devices/%s/%s" % (address, name), text + "\n")
-    assert [(p["address"], p["id"], p["in_kernel"]) for p in collect.read_pci(machine.host())] == [
+    assert [(p["address"], p["id"], p["in_kernel"]) for p in devices.read_pci(machine.host())] == [
         ("0000:c1:00.0", "19e5:d803", True)
     ]
 
@@ -689,5 +706,242 @@ def test_pci_from_the_kernels_tree_where_there_is_no_lspci(machine: Machine) -> 
     ],
 )
 def test_os_release(text: str, expected: tuple[Any, Any, Any]) -> None:
-    found = collect.parse_os_release(text)
+    found = system.parse_os_release(text)
     assert (found["id"], found["version_id"], found["like"]) == expected
+
+
+# -- the chips' own network -----------------------------------------------------------------------------------------
+
+
+def test_every_chips_port_is_read(a2: Machine) -> None:
+    links = collect.collect(a2.host())["hccn"]["links"]
+    assert [link["index"] for link in links] == list(range(8))
+    assert (links[0]["status"], links[0]["health"], links[0]["tls"]["enabled"]) == ("UP", "Success", False)
+    assert (links[7]["ip"]["address"], links[7]["ip"]["netmask"]) == ("29.1.112.213", "255.255.0.0")
+
+
+def test_a_chip_that_hangs_is_asked_once_and_the_others_are_read(a2: Machine) -> None:
+    a2.answers["hccn_tool -i 2 -link -g"] = (None, "", "")
+    node = collect.collect(a2.host())
+    assert [link["index"] for link in node["hccn"]["links"]] == [0, 1, 3, 4, 5, 6, 7]
+    assert [c for c in a2.calls if c.startswith("hccn_tool -i 2 ")] == ["hccn_tool -i 2 -link -g"]
+    (problem,) = node["problems"]
+    assert problem["subject"] == "hccn_tool -link -g"
+    assert "-i 2 -link -g` did not end within its deadline (davinci2)" in problem["message"]
+
+
+def test_all_chips_share_one_deadline(a2: Machine) -> None:
+    def run(argv: Any, **more: Any) -> Completed:
+        if os.path.basename(argv[0]) == "hccn_tool":
+            time.sleep(more["timeout"])
+            return Completed(tuple(argv), None, "", "", True)
+        return a2.run(argv, **more)
+
+    began = time.monotonic()
+    node = collect.collect(Host(root=str(a2.root), run=run, timeout=0.2), gather_subset=["npu", "network"])
+    assert time.monotonic() - began < 3
+    assert node["hccn"]["links"] == []
+    assert "0.2 s for all chips were used up" in node["problems"][-1]["message"]
+
+
+def test_the_same_refusal_of_several_chips_is_one_problem(a2: Machine) -> None:
+    for index in (1, 5):
+        a2.answers["hccn_tool -i %d -tls -g" % index] = (1, "hccn tool is busy, please try again.\n", "")
+    node = collect.collect(a2.host())
+    assert [link["tls"] is None for link in node["hccn"]["links"]] == [n in (1, 5) for n in range(8)]
+    (problem,) = node["problems"]
+    assert problem["message"].endswith("is busy, please try again. (davinci1, 5)")
+
+
+def test_the_virtual_port_is_asked_where_the_chip_has_no_other(a2: Machine) -> None:
+    a2.answers["hccn_tool -i 0 -ip -g"] = (1, "Cmd execute failed!\n", "")
+    a2.answers["hccn_tool -i 0 -vnic -g"] = (0, (FIXTURES / "files/a5-hccn-vnic.txt").read_text(encoding="utf-8"), "")
+    node = collect.collect(a2.host())
+    assert node["hccn"]["links"][0]["ip"]["address"] == "192.168.2.199"
+    assert node["problems"] == []
+
+
+def test_a_link_to_nothing_in_the_place_of_hccn_conf(a2: Machine) -> None:
+    (a2.root / "etc/hccn.conf").unlink()
+    a2.link("/etc/hccn.conf", "/nonexistent/hccn.conf")
+    node = collect.collect(a2.host())
+    assert (node["hccn"]["kind"], node["hccn"]["present"], node["hccn"]["addresses"]) == ("dangling", False, [])
+    assert node["mounts"]["/etc/hccn.conf"] == "dangling"
+
+
+def test_without_hccn_tool_nothing_is_asked(a2: Machine) -> None:
+    (a2.root / "usr/local/Ascend/driver/tools/hccn_tool").unlink()
+    node = collect.collect(a2.host())
+    assert (node["hccn"]["links"], node["problems"]) == ([], [])
+    assert len(node["hccn"]["addresses"]) == 2
+
+
+# -- unknown is not empty -------------------------------------------------------------------------------------------
+
+
+def test_units_that_cannot_be_listed_are_an_error(a2: Machine) -> None:
+    a2.answers["systemctl show"] = (1, "", "Failed to connect to bus: No such file or directory")
+    node = collect.collect(a2.host())
+    assert node["systemd"]["units"] == []
+    assert "Failed to connect to bus" in node["systemd"]["error"]
+    assert [p["subject"] for p in node["problems"]] == ["systemd"]
+    assert "`systemctl show" in node["problems"][0]["message"]
+
+
+def test_a_socket_table_that_is_missing_is_a_problem(a2: Machine) -> None:
+    (a2.root / "proc/net/tcp").unlink()
+    node = collect.collect(a2.host())
+    assert {"subject": "/proc/net/tcp", "message": "there is no such file"} in node["problems"]
+
+
+def test_a_folder_that_cannot_be_listed_is_a_problem(a2: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.listdir
+
+    def refuse(path: Any) -> Any:
+        if str(path).endswith(("/dev", "/proc/77/fd")):
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(os, "listdir", refuse)
+    node = collect.collect(a2.host())
+    assert node["device_nodes"] == []
+    assert {"subject": "/dev", "message": "cannot be read: Permission denied"} in node["problems"]
+    assert any("the open files of 1 processes" in p["message"] for p in node["problems"])
+
+
+@pytest.mark.parametrize("status", [-9, -15])
+def test_a_table_whose_tool_was_killed_is_truncated(a2: Machine, status: int) -> None:
+    a2.answers["npu-smi info"] = (status, A2, "")
+    node = collect.collect(a2.host())
+    assert (node["npu_smi"]["error_kind"], node["devices"]) == ("truncated", [])
+    assert "signal %d" % -status in node["npu_smi"]["error"]
+
+
+def test_a_table_cut_between_two_npus_is_told_by_the_map_of_chips(a2: Machine) -> None:
+    border = next(line for line in A2.splitlines() if line.startswith("+==="))
+    five = border.join(A2.split(border)[:6]) + border + "\n"
+    assert len(_npu_smi.parse_info(five)["devices"]) == 5
+    a2.answers["npu-smi info"] = (0, five, "")
+    node = collect.collect(a2.host())
+    assert (node["npu_smi"]["error_kind"], node["devices"], node["processes"]) == ("truncated", [], [])
+    assert "has 5 chips; `npu-smi info -m` also has NPU 5 chip 0" in node["npu_smi"]["error"]
+
+
+def test_binary_garbage_of_the_tool_is_escaped_and_not_a_table(a2: Machine) -> None:
+    garbage = bytes(range(256)).decode("utf-8", "replace") + "\x1b[2J\x07"
+    a2.answers["npu-smi info"] = (0, garbage, "")
+    node = collect.collect(a2.host())
+    assert node["npu_smi"]["error_kind"] == "layout"
+    assert "not text" in node["npu_smi"]["error"]
+    assert "NPU-004" in {f["id"] for f in findings.findings(node, {}, generation="a2")}
+    assert all(c.isprintable() or c in "\n\r\t" for c in json.dumps(node, ensure_ascii=False))
+    assert "\x1b" not in node["npu_smi"]["raw"]
+
+
+def test_terminal_escapes_of_any_tool_are_escaped(a2: Machine) -> None:
+    evil = "\x1b]0;owned\x07"
+    a2.answers["lspci"] = (1, "", evil)
+    a2.answers["npu-smi info"] = (0, A2.replace("910B3 ", evil + " ", 1) + evil + "\n", "")
+    a2.answers["npu-smi info -t board"] = (0, BOARD.replace("IT21", evil), "")
+    a2.answers["docker info"] = (1, json.dumps({"ServerErrors": [evil]}), "")
+    a2.file("/proc/77/comm", evil)
+    node = collect.collect(a2.host())
+    assert all(c.isprintable() or c in "\n\r\t" for c in _strings(node))
+    assert node["npu_smi"]["warnings"]
+
+
+def _strings(value: Any) -> str:
+    if isinstance(value, dict):
+        return "".join(_strings(v) for pair in value.items() for v in pair)
+    if isinstance(value, list):
+        return "".join(_strings(v) for v in value)
+    return value if isinstance(value, str) else ""
+
+
+# -- what the next boot brings --------------------------------------------------------------------------------------
+
+OLD, NEW = "5.10.0-99.0.0.115.oe2203sp4.aarch64", "5.10.0-216.0.0.115.oe2203sp4.aarch64"
+
+
+@pytest.fixture
+def booted(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """A host that runs OLD, for which the driver has modules, with NEW installed beside it."""
+    real = os.uname()
+    monkeypatch.setattr(os, "uname", lambda: os.uname_result((real[0], real[1], OLD, real[3], real[4])))
+    for version in (OLD, NEW):
+        machine.file("/lib/modules/%s/modules.builtin" % version)
+        machine.file("/lib/modules/%s/modules.dep" % version, "kernel/drivers/net/e1000.ko.xz: kernel/x.ko\n")
+    machine.file("/lib/modules/%s/updates/drv_davinci_intf_host.ko" % OLD)
+    machine.file("/lib/modules/5.10.0-1.removed/updates/drv_davinci_intf_host.ko")
+    machine.file("/proc/modules", "drv_davinci_intf_host 45056 0 - Live 0x0\n")
+    return machine
+
+
+def test_a_newer_kernel_without_the_drivers_modules(booted: Machine) -> None:
+    node = collect.collect(booted.host(), gather_subset=["system"])
+    assert node["kernels"] == {
+        "running": OLD,
+        "installed": [
+            {"version": OLD, "has_driver_module": True},
+            {"version": NEW, "has_driver_module": False},
+        ],
+        "newest": NEW,
+    }
+    assert node["pending"] == [{"package": "kernel", "running": OLD, "installed": NEW}]
+
+
+@pytest.mark.parametrize(
+    ("place", "found"),
+    [
+        ("updates/dkms/drv_devmm_host.ko.xz", True),
+        ("extra/ascend_event_sched_host.ko", True),
+        ("weak-updates/drv_pcie_host.ko", True),
+        ("updates/nvidia.ko", False),
+    ],
+)
+def test_where_the_drivers_modules_lie(booted: Machine, place: str, found: bool) -> None:
+    booted.file("/lib/modules/%s/%s" % (NEW, place))
+    kernels = software.read_kernels(booted.host())
+    assert [k["has_driver_module"] for k in kernels["installed"]] == [True, found]
+
+
+def test_the_list_of_modules_names_the_drivers(booted: Machine) -> None:
+    booted.file("/lib/modules/%s/modules.dep" % NEW, "kernel/drivers/davinci/drv_davinci_intf_host.ko: a.ko\n")
+    assert software.read_kernels(booted.host())["installed"][1]["has_driver_module"] is True
+    (booted.root / ("lib/modules/%s/modules.dep" % NEW)).unlink()
+    assert software.read_kernels(booted.host())["installed"][1]["has_driver_module"] is None
+
+
+def test_modules_that_lie_elsewhere_are_unknown(booted: Machine) -> None:
+    (booted.root / ("lib/modules/%s/updates/drv_davinci_intf_host.ko" % OLD)).unlink()
+    host = booted.host()
+    kernels = software.read_kernels(host)
+    assert [k["has_driver_module"] for k in kernels["installed"]] == [None, None]
+    assert [p["subject"] for p in host.problems] == ["/lib/modules"]
+
+
+@pytest.mark.parametrize(
+    ("said", "pending"),
+    [
+        ("Docker version 24.0.7, build afdd53b\n", []),
+        ("Docker version 26.1.4, build 5650f9b\n", [{"package": "docker", "running": "24.0.7", "installed": "26.1.4"}]),
+    ],
+)
+def test_an_upgrade_of_docker_that_does_not_run_yet(a2: Machine, said: str, pending: list[dict[str, Any]]) -> None:
+    a2.program("/usr/bin/dockerd")
+    a2.answers["dockerd --version"] = (0, said, "")
+    node = collect.collect(a2.host())
+    assert (node["pending"], node["problems"]) == (pending, [])
+
+
+def test_a_dockerd_that_does_not_tell_its_version_is_a_problem(a2: Machine) -> None:
+    a2.program("/usr/bin/dockerd")
+    a2.answers["dockerd --version"] = (139, "", "Segmentation fault")
+    node = collect.collect(a2.host())
+    assert (node["pending"], [p["subject"] for p in node["problems"]]) == ([], ["dockerd"])
+
+
+def test_packages_that_wait_for_a_reboot(machine: Machine) -> None:
+    machine.file("/run/reboot-required.pkgs", "linux-image-6.1.0-28-arm64\nlibc6\nlibc6\n")
+    node = collect.collect(machine.host(), gather_subset=["system"])
+    assert [p["package"] for p in node["pending"]] == ["libc6", "linux-image-6.1.0-28-arm64"]

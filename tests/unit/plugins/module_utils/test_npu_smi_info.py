@@ -12,11 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.ascend.fleet.plugins.module_utils._npu.smi import (
-    NpuSmiError,
-    explain_error,
-    parse_info,
-)
+from ansible_collections.ascend.fleet.plugins.module_utils._npu.errors import NpuSmiError, explain_error
+from ansible_collections.ascend.fleet.plugins.module_utils._npu.smi import parse_info
 
 DATA = Path(__file__).resolve().parents[2] / "fixtures" / "npu_smi"
 NAMES = sorted(path.stem for path in (DATA / "info").glob("*.txt"))
@@ -174,6 +171,13 @@ def test_whole_table() -> None:
         pytest.param([*HEAD, ROW1, ROW2[:40], CLOSE], id="a cut row"),
         pytest.param([*HEAD, ROW1, ROW2, CLOSE, "| 5     910B"], id="a cut first row of the next chip"),
         pytest.param([*HEAD, ROW1, ROW2, CLOSE, "|"], id="one character of the next chip"),
+        pytest.param([*CHIPS, "| 5     910B3               |"], id="cut at the first pipe of the next chip"),
+        pytest.param([*HEAD, ROW1, ROW2, CLOSE[:29]], id="a border cut at a column's edge"),
+        pytest.param([*HEAD, ROW1, ROW2, CLOSE[:45]], id="a border cut at the second column's edge"),
+        pytest.param([*CHIPS, "+==="], id="half a second closing border"),
+        pytest.param([*CHIPS, "...", "+"], id="half a border under an ellipsis"),
+        pytest.param([HEAD1, HEAD2, ROW1, ROW2, CLOSE[:29]], id="a border cut at a column's edge, the only one"),
+        pytest.param([*CHIPS, HEAD_RULE, "| 5     910B"], id="a cut row of a chip under a dash border"),
         pytest.param([*HEAD, ROW1, ROW2, CLOSE, "| 5     910B3               | OK            |"], id="cut at a pipe"),
         pytest.param([HEAD1, CLOSE, ROW1, ROW2, CLOSE], id="the second line of the header is missing"),
         pytest.param([HEAD2, CLOSE, ROW1, ROW2, CLOSE], id="the first line of the header is missing"),
@@ -659,12 +663,34 @@ def test_any_line_twice_or_swapped(name: str) -> None:
         assert_never_wrong("\n".join(swapped), wanted, True)
 
 
-@pytest.mark.parametrize("name", DAMAGED)
-def test_any_cut(name: str) -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_every_prefix_is_refused_or_has_all_chips(name: str) -> None:
+    """A table that is cut anywhere is refused, or its chips are exactly those of the whole text.
+
+    Where the cut is the end of a `=` border between two NPUs, the rest is, letter by letter, the table of a host with
+    fewer NPUs: its chips are then exactly the first ones. An ellipsis that stands in the capture itself is a warning.
+    """
     text = text_of(name)
-    wanted = parse_info(text)
+    wanted = expected_of(name).get("result")
+    chips = wanted["devices"] if wanted else None
     for at in range(len(text)):
-        assert_never_wrong(text[:at], wanted, False)
+        try:
+            found = parse_info(text[:at])
+        except NpuSmiError:
+            continue
+        count = len(found["devices"])
+        if found["devices"] != chips:
+            assert chips is None or (count < len(chips) and found["devices"] == chips[:count]), text[:at]
+            assert not found["process_table"]
+            lines = [line.strip() for line in text[:at].splitlines() if line.strip()]
+            rest = [line.strip() for line in text.splitlines() if line.strip()][len(lines) - 1 :]
+            at_a_border = lines[-1] == rest[0] and set(lines[-1]) == set("+=")
+            assert at_a_border or (any(line[0] == "." for line in lines) and found["warnings"]), text[:at]
+        elif found["process_table"]:
+            assert wanted is not None
+            assert wanted["process_table"]
+            whole = found["processes"] == wanted["processes"][: len(found["processes"])]
+            assert whole or found["warnings"], text[:at]
 
 
 @pytest.mark.parametrize("name", DAMAGED)

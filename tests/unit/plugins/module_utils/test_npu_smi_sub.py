@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.ascend.fleet.plugins.module_utils._npu.smi import NpuSmiError
+from ansible_collections.ascend.fleet.plugins.module_utils._npu.errors import NpuSmiError
 from ansible_collections.ascend.fleet.plugins.module_utils._npu.smi_commands import (
     parse_blocks,
     parse_command,

@@ -21,51 +21,16 @@ from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import man
 from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import prune as _prune
 from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import repository as _repository
 from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.manifest import Manifest
-from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.prune import Revision
 from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.request import Request
 from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.tree import Wanted
 from ansible_collections.ascend.fleet.plugins.module_utils._base import command, locks
+from ansible_collections.ascend.fleet.plugins.module_utils._base import revisions as _revisions
+from ansible_collections.ascend.fleet.plugins.module_utils._host import docker as _docker
+from ansible_collections.ascend.fleet.plugins.module_utils._images import records
+from ansible_collections.ascend.fleet.plugins.module_utils._images import usage as _usage
 from ansible_collections.ascend.fleet.plugins.modules import artifact_prune
 
 IDS = ["sha256:" + digit * 64 for digit in "1234"]
-
-
-@pytest.mark.parametrize(
-    ("keep", "in_use", "gone"),
-    [
-        (0, [], []),
-        (1, [], ["m@1", "m@2"]),
-        (2, [], ["m@1"]),
-        (9, [], []),
-        (1, ["m@1"], ["m", "m@2"]),
-        (1, ["m@1", "m@2"], ["m"]),
-        (2, ["m@1"], ["m@2"]),
-    ],
-)
-def test_superfluous(keep: int, in_use: list[str], gone: list[str]) -> None:
-    revisions = [Revision("m@1", "m", 1), Revision("m@2", "m", 2), Revision("m", "m", 3), Revision("other", "o", 0)]
-    assert [r.name for r in _prune.superfluous(revisions, keep, in_use)] == gone
-
-
-def test_what_was_asked_for_together_counts_as_one() -> None:
-    revisions = [Revision(name, "r", at) for name, at in (("a0", 1), ("b0", 1), ("a1", 2), ("b1", 2), ("a2", 3))]
-    assert [r.name for r in _prune.superfluous(revisions, 2, [])] == ["a0", "b0"]
-    assert [r.name for r in _prune.superfluous(revisions, 2, ["a0"])] == ["a1", "b1"]
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("--volume /r/models/m:/r/models/m:ro", True),
-        ('"Source": "/r/models/m"', True),
-        ("vllm serve /r/models/m/", True),
-        ("/r/models/m@v1", False),
-        ("/r/models/m-2", False),
-        ("/r/models/m.old /r/models/m2", False),
-    ],
-)
-def test_mentions(text: str, expected: bool) -> None:
-    assert _prune.mentions(text, "/r/models/m") is expected
 
 
 class Docker:
@@ -80,9 +45,10 @@ class Docker:
     def __call__(self, argv: list[str], **options: Any) -> command.Completed:
         text = ""
         if argv[1:3] == ["image", "ls"]:
-            text = "\n".join(IDS)
+            present = [image_id for image_id in IDS if image_id not in self.removed]
+            text = "\n".join(json.dumps({"ID": i, "Repository": "<none>", "Tag": "<none>"}) for i in present)
         elif argv[1] == "ps":
-            text = "c1 c2"
+            text = "\n".join("c%d" % n for n in range(len(json.loads(self.inspected))))
         elif argv[1:3] == ["container", "inspect"]:
             text = self.inspected
         elif argv[1:3] == ["image", "rm"]:
@@ -97,9 +63,12 @@ class Docker:
 @pytest.fixture
 def docker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Docker:
     docker = Docker()
-    real = _prune.Host
     (tmp_path / "units").mkdir()
-    monkeypatch.setattr(_prune, "Host", lambda **options: real(str(tmp_path / "units"), docker, **options))
+    usage, client = _usage.Usage, _docker.Docker
+    monkeypatch.setattr(artifact_prune, "Docker", lambda **options: client(run=docker, **options))
+    monkeypatch.setattr(
+        artifact_prune, "Usage", lambda docker, **options: usage(docker, str(tmp_path / "units"), **options)
+    )
     return docker
 
 
@@ -136,15 +105,52 @@ def test_folders(docker: Docker, tmp_path: Path, capfd: pytest.CaptureFixture[st
     assert not prune(tmp_path, capfd, **arguments)["changed"]
 
 
+def record(tmp_path: Path, image_id: str, used_at: float) -> None:
+    records.write_record(str(tmp_path / "images"), image_id)
+    records.set_used(str(tmp_path / "images"), image_id, used_at)
+
+
+def serves(docker: Docker, image_id: str) -> None:
+    docker.inspected = '[{"Image": "%s"}, {"Image": "other"}]' % image_id
+
+
 def test_images(docker: Docker, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "images").mkdir()
     for age, image_id in enumerate(IDS[:3]):  # the fourth is somebody else's
-        record = tmp_path / "images" / (image_id[7:] + ".json")
-        record.write_text("{}")
-        os.utime(record, (age, age))
-    docker.inspected = '[{"Image": "%s"}]' % IDS[0]
+        record(tmp_path, image_id, age)
+    serves(docker, IDS[0])
+    foreseen = prune(tmp_path, capfd, check=True, what="images", keep=2, current=[IDS[2]])
+    assert docker.removed == []
     done = prune(tmp_path, capfd, what="images", keep=2, current=[IDS[2]])
-    assert done["removed"] == docker.removed == [IDS[1]]
+    assert foreseen["removed"] == done["removed"] == docker.removed == [IDS[1]]
+    assert not records.has_record(str(tmp_path / "images"), IDS[1])
+    assert not prune(tmp_path, capfd, what="images", keep=2, current=[IDS[2]])["changed"]
+
+
+def test_the_image_that_a_rollback_needs_is_kept(
+    docker: Docker, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The first image, the second, back to the first, then on to the third: the first is where a rollback leads."""
+    first, second, third, _other = IDS
+    for age, image_id in enumerate((first, second)):
+        record(tmp_path, image_id, 1000 + age)
+    serves(docker, second)
+    assert not prune(tmp_path, capfd, what="images", keep=2, current=[first])["changed"]
+    record(tmp_path, third, 2000)
+    serves(docker, third)
+    assert prune(tmp_path, capfd, what="images", keep=2, current=[third])["removed"] == [second]
+
+
+def test_an_image_that_served_is_younger_than_one_that_was_only_recorded_later(
+    docker: Docker, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    first, staged, third, _other = IDS
+    record(tmp_path, first, 1000)
+    record(tmp_path, staged, 1001)  # and never served
+    serves(docker, first)
+    prune(tmp_path, capfd, what="images", keep=3, current=[first])
+    record(tmp_path, third, 2000)
+    serves(docker, third)
+    assert prune(tmp_path, capfd, what="images", keep=2, current=[third])["removed"] == [staged]
 
 
 def test_nothing_is_removed_when_docker_does_not_answer(
@@ -349,7 +355,7 @@ def test_archives_of_two_generations_are_one_revision(site: Site) -> None:
 
 def test_a_clock_that_goes_back_makes_nothing_old(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     k0 = site.bring(V0)
-    monkeypatch.setattr(_prune.time, "time", lambda: 1000.0)
+    monkeypatch.setattr(_revisions.time, "time", lambda: 1000.0)
     k1 = site.bring(V1)
     site.prune(2, k1)
     k2 = site.bring(V2)

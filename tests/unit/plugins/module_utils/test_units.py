@@ -35,6 +35,8 @@ class Machine:
         self.unit_dir.mkdir()
         self.active: dict[str, str] = {}
         self.loaded: dict[str, str] = {}
+        self.sub: dict[str, str] = {}
+        self.restarts: dict[str, int] = {}
         self.containers: dict[str, dict] = {}
         self.starts: list[str] = []
         self.commands: list[list[str]] = []
@@ -123,7 +125,8 @@ class Machine:
             "Id": name,
             "LoadState": "loaded" if self.text(name) else "not-found",
             "ActiveState": self.active.get(name, "inactive"),
-            "SubState": "running" if self.active.get(name) == "active" else "dead",
+            "SubState": self.sub.get(name, "running" if self.active.get(name) == "active" else "dead"),
+            "NRestarts": str(self.restarts.get(name, 0)),
             "UnitFileState": "enabled" if self.link(name).is_symlink() else "disabled",
             "NeedDaemonReload": "yes" if stale else "no",
         }
@@ -240,6 +243,7 @@ def as_wanted(machine, units):
     assert {p.name for p in machine.unit_dir.glob("vllm-*.service")} == names
     for path, text in support.support_files(str(machine.unit_dir), str(machine.config_dir)).items():
         assert Path(path).read_text() == text
+        assert stat.S_IMODE(Path(path).stat().st_mode) == support.support_mode(path)
     assert {p.name for p in machine.config_dir.glob("*.env")} == {n[: -len(".service")] + ".env" for n in names}
     assert {c["unit"] for c in machine.containers.values()} == names
     assert not [p for p in machine.unit_dir.iterdir() if p.name.startswith(".")]
@@ -278,11 +282,21 @@ class TestPresent:
         assert ["systemctl", "reset-failed", unit(machine)["name"]] in machine.commands
         as_wanted(machine, [unit(machine)])
 
-    def test_a_crash_loop_is_left_to_the_one_who_waits(self, machine):
+    def test_a_first_start_is_left_to_whoever_waits_for_it(self, machine):
         run(machine, [unit(machine)])
         machine.active[unit(machine)["name"]] = "activating"
         machine.containers.clear()
         assert run(machine, [unit(machine)])[0] == [[]]
+
+    @pytest.mark.parametrize(("sub", "restarts"), [("auto-restart", 1), ("start-pre", 3)])
+    def test_a_unit_that_waits_for_its_next_start_is_started_now(self, machine, sub, restarts):
+        run(machine, [unit(machine)])
+        name = unit(machine)["name"]
+        machine.active[name], machine.sub[name], machine.restarts[name] = "activating", sub, restarts
+        machine.containers.clear()
+        report, _removed, _support = host(machine).present([unit(machine)], {})
+        assert (report[0]["steps"], report[0]["reason"]) == (["restart"], "it had ended and waited for its next start")
+        as_wanted(machine, [unit(machine)])
 
     def test_edited_files_are_restored_and_the_engine_restarted(self, machine):
         run(machine, [unit(machine)])

@@ -18,6 +18,8 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.ascend.fleet.plugins.module_utils._base import command
 from ansible_collections.ascend.fleet.plugins.module_utils._base.progress import PREPARE, parse
+from ansible_collections.ascend.fleet.plugins.module_utils._host.docker import Docker
+from ansible_collections.ascend.fleet.plugins.module_utils._images import records
 from ansible_collections.ascend.fleet.plugins.module_utils._images import store as _image_store
 from ansible_collections.ascend.fleet.plugins.modules import image_load
 
@@ -110,8 +112,7 @@ class FakeDocker:
 @pytest.fixture
 def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
     fake = FakeDocker(tmp_path)
-    store = _image_store.ImageStore
-    monkeypatch.setattr(_image_store, "ImageStore", lambda: store(run=fake))
+    monkeypatch.setattr(image_load, "Docker", lambda **options: Docker(run=fake, **options))
     return fake
 
 
@@ -145,6 +146,17 @@ def test_check_then_load_then_nothing(tmp_path: Path, docker: FakeDocker, run: R
     assert second["diff"]["before"] == second["diff"]["after"]
     assert docker.asked.count("docker load --quiet --input %s" % path) == 1
     assert not run(check=True, path=path)["changed"]
+
+
+def test_a_loaded_image_is_recorded_as_one_of_the_collection(tmp_path: Path, docker: FakeDocker, run: Run) -> None:
+    path, folder = archive(tmp_path / "a.tar"), tmp_path / "images"
+    run(check=True, path=path, record=folder)
+    assert records.recorded(str(folder)) == []
+    assert not run(path=path, record=folder)["settled"]
+    assert [record.image_id for record in records.recorded(str(folder))] == [image_id()]
+    assert run(path=path, record=folder)["settled"]
+    records.remove_records(str(folder), [image_id()])
+    assert not run(check=True, path=path, record=folder)["settled"]
 
 
 def test_a_missing_tag_is_set_without_loading(tmp_path: Path, docker: FakeDocker, run: Run) -> None:

@@ -15,8 +15,8 @@ from typing import Any, Callable
 import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.ascend.fleet.plugins.module_utils._base import command
+from ansible_collections.ascend.fleet.plugins.module_utils._host.docker import Docker
 from ansible_collections.ascend.fleet.plugins.module_utils._images import contents as _image_contents
-from ansible_collections.ascend.fleet.plugins.module_utils._images import store as _image_store
 from ansible_collections.ascend.fleet.plugins.modules import image_verify
 
 ID = "sha256:" + "ab" * 32
@@ -26,6 +26,7 @@ CONTENTS: dict[str, Any] = {
     "components": {"torch": "2.9.0+cpu", "torch_npu": "2.9.0", "transformers": "4.57.6"},
     "cann": [{"version": "8.5.0", "architecture": "aarch64", "path": "/usr/local/Ascend/x"}],
     "device_type": "a2",
+    "thread_error": None,
 }
 WANTED: dict[str, Any] = {
     "components": {"torch": "2.9.0+cpu", "torch_npu": "2.9.0"},
@@ -47,6 +48,7 @@ def answer(given: dict[str, Any] | None = None, build: str = "__device_type__ = 
                     {"path": c["path"], "text": "Version=%s\narch=aarch64\n" % c["version"]} for c in contents["cann"]
                 ],
                 build_info=build,
+                thread_error=contents["thread_error"],
             )
         )
     )
@@ -76,6 +78,14 @@ def test_the_program_finds_packages_cann_and_build(tmp_path: Path) -> None:
     assert {"version": "8.5.0", "architecture": "aarch64", "path": str(info)} in contents["cann"]
     assert contents["device_type"] == "a3"
     assert contents["machine"] == platform.machine()
+    assert contents["thread_error"] is None
+
+
+def test_the_program_tells_that_no_thread_can_start() -> None:
+    refuse = 'import threading\ndef refuse(self): raise RuntimeError("can\'t start new thread")\n'
+    program = refuse + "threading.Thread.start = refuse\n" + _image_contents.PROGRAM
+    done = subprocess.run([sys.executable, "-c", program, "[]"], cwd="/", check=True, text=True, stdout=subprocess.PIPE)
+    assert "can't start new thread" in _image_contents.parse_contents(done.stdout)["thread_error"]
 
 
 @pytest.mark.parametrize(
@@ -153,6 +163,8 @@ class FakeDocker:
         if argv[:2] == ["docker", "rm"]:
             self.removed.append(argv[-1])
             return command.Completed(tuple(argv), 0, "", "", False)
+        if argv[:2] == ["docker", "info"]:
+            return command.Completed(tuple(argv), 0, json.dumps({"ServerVersion": "20.10.9"}), "", False)
         assert argv[:2] == ["docker", "run"]
         self.runs.append(argv)
         return command.Completed(tuple(argv), self.status, self.output, self.errors, self.status is None)
@@ -161,9 +173,7 @@ class FakeDocker:
 @pytest.fixture
 def docker(monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
     fake = FakeDocker()
-    store = _image_store.ImageStore
-    monkeypatch.setattr(_image_store, "ImageStore", lambda: store(run=fake))
-    monkeypatch.setattr(command, "run", fake)
+    monkeypatch.setattr(image_verify, "Docker", lambda **options: Docker(run=fake, **options))
     return fake
 
 
@@ -231,7 +241,7 @@ def test_an_image_that_is_not_right(docker: FakeDocker, run: Run) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"present": False}, "Load it first"),
+        ({"present": False}, "load it first"),
         ({"status": None}, "within 300 seconds"),
         ({"status": 1, "errors": "exec /usr/bin/python3: exec format error"}, "another architecture"),
         ({"status": 127, "errors": 'exec: "python3": executable file not found in $PATH'}, "no serving image"),
@@ -246,6 +256,54 @@ def test_an_image_that_does_not_answer(docker: FakeDocker, run: Run, change: dic
     assert words in result["msg"]
     if change.get("status", 0) is None:
         assert docker.removed[0].startswith("ascend-fleet-verify-")
+
+
+NO_THREAD = "RuntimeError: can't start new thread"
+
+
+def test_an_image_that_cannot_start_threads_is_an_error_until_docker_is_newer(docker: FakeDocker, run: Run) -> None:
+    docker.output = answer(dict(CONTENTS, thread_error=NO_THREAD))
+    for _time in range(2):
+        result = run()
+        assert result["failed"]
+        for words in (NO_THREAD, "docker 20.10.9", "needed docker 20.10.10", "libseccomp", "Fix:"):
+            assert words in result["msg"]
+    docker.output = answer()
+    assert run()["contents"]["thread_error"] is None
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "RuntimeError: can't start new thread",
+        "OpenBLAS blas_thread_init: pthread_create failed for thread 1 of 64: Operation not permitted",
+        "python3: error while loading: Operation not permitted",
+    ],
+)
+def test_an_image_that_dies_of_it_says_the_same(docker: FakeDocker, run: Run, said: str) -> None:
+    docker.status, docker.output, docker.errors = 1, "", said
+    result = run()
+    assert result["failed"]
+    assert "needed docker 20.10.10" in result["msg"]
+
+
+def test_a_privileged_service_needs_no_threads_of_an_unprivileged_container(docker: FakeDocker, run: Run) -> None:
+    docker.output = answer(dict(CONTENTS, thread_error=NO_THREAD))
+    assert run(threads=False)["contents"]["thread_error"] == NO_THREAD
+    assert run()["failed"]
+
+
+def test_what_a_former_version_recorded_is_tried_again_for_threads(
+    docker: FakeDocker, run: Run, tmp_path: Path
+) -> None:
+    run()
+    record = next((tmp_path / "images").iterdir())
+    data = json.loads(record.read_text())
+    del data["contents"]["thread_error"]
+    record.write_text(json.dumps(data))
+    result = run()
+    assert (result["changed"], result["remembered"], len(docker.runs)) == (False, False, 2)
+    assert run()["remembered"]
 
 
 def test_in_check_mode_an_image_may_be_missing(docker: FakeDocker, run: Run) -> None:

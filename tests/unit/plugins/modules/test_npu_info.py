@@ -10,7 +10,10 @@ import json
 import pytest
 import yaml
 from ansible.module_utils.testing import patch_module_args
+from ansible_collections.ascend.fleet.plugins.module_utils._base.command import Completed
 from ansible_collections.ascend.fleet.plugins.module_utils._node import collect as _node
+from ansible_collections.ascend.fleet.plugins.module_utils._node import npu_smi, software
+from ansible_collections.ascend.fleet.plugins.module_utils._node.host import Host
 from ansible_collections.ascend.fleet.plugins.modules import npu_info
 
 
@@ -50,10 +53,33 @@ def test_wrong_arguments(capsys, args, words):
 
 def test_every_key_of_the_node_is_documented(tmp_path):
     documented = set(yaml.safe_load(npu_info.RETURN)["node"]["contains"])
-    host = _node.Host(
-        root=str(tmp_path), run=lambda argv, **_more: _node.command.Completed(tuple(argv), 127, "", "", False)
-    )
+    host = Host(root=str(tmp_path), run=lambda argv, **_more: Completed(tuple(argv), 127, "", "", False))
     assert set(_node.collect(host)) == documented
+
+
+@pytest.mark.parametrize(
+    ("name", "keys"),
+    [
+        ("npu_smi", set(npu_smi.empty()["npu_smi"])),
+        ("versions", set(software.empty_versions())),
+        ("docker", set(software.empty_docker())),
+        ("kernels", set(software.empty_kernels())),
+    ],
+)
+def test_every_key_of_a_part_is_in_its_sample(name, keys):
+    assert set(yaml.safe_load(npu_info.RETURN)["node"]["contains"][name]["sample"]) == keys
+
+
+@pytest.mark.parametrize("name", ["disk", "hccn", "systemd", "memory", "shm", "tuning", "kernels"])
+def test_every_key_that_is_read_is_in_the_sample(name, tmp_path):
+    def run(argv, **_more):
+        answers = {"df": "Filesystem Type B Used Free Cap Mounted\n/dev/sda xfs 10 4 6 40% /\n", "du": "1\t/x\n"}
+        return Completed(tuple(argv), 0, answers.get(argv[0], ""), "", False)
+
+    node = _node.collect(Host(root=str(tmp_path), run=run))
+    sample = yaml.safe_load(npu_info.RETURN)["node"]["contains"][name]["sample"]
+    found, shown = (v[0] if isinstance(v, list) else v for v in (node[name], sample))
+    assert set(found) == set(shown)
 
 
 def test_subsets_are_documented():

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from ansible.errors import AnsibleFilterError
 from ansible_collections.ascend.fleet.plugins.filter import system_packages as plugin
-from ansible_collections.ascend.fleet.plugins.module_utils._node import collect
+from ansible_collections.ascend.fleet.plugins.module_utils._node.system import parse_os_release
 from ansible_collections.ascend.fleet.plugins.plugin_utils import _systems
 
 # /etc/os-release as the systems ship it, as far as it matters
@@ -33,7 +33,7 @@ SYSTEMS = {
 
 
 def system(name):
-    return collect.parse_os_release(SYSTEMS[name])
+    return parse_os_release(SYSTEMS[name])
 
 
 @pytest.mark.parametrize(
