@@ -16,7 +16,7 @@ from . import git_errors
 from .errors import ArtifactError
 from .git import Git
 from .names import is_commit
-from .request import Plan, Resolved, Transferred, check_checksums, check_model
+from .request import Plan, Request, Resolved, Transferred, check_checksums, check_model
 from .rescue import plan_rescue
 from .state import State
 from .transfer import Transfer
@@ -52,7 +52,7 @@ class Origin:
         entries = parse_ls_tree(self._git(["ls-tree", "-r", "-z", "--full-tree", commit]).stdout)
         chosen, unmatched = select(entries, self._request.paths, self._request.exclude)
         if unmatched or not chosen:
-            raise self._no_such_paths(unmatched or list(self._request.paths), entries, commit)
+            raise _no_such_paths(self._request, unmatched or list(self._request.paths), entries, commit)
         for entry in chosen:
             check_path(entry.path)
         files = self._read(chosen)
@@ -75,17 +75,6 @@ class Origin:
             self._list_revisions()
         if kind not in ("commit", "revision"):
             raise self._git.failure(done, "fetching commit %s" % commit)
-
-    def _no_such_paths(self, unmatched: Sequence[str], entries: Sequence[TreeEntry], commit: str) -> ArtifactError:
-        names = [entry.path for entry in entries]
-        lines = []
-        for pattern in unmatched:
-            near = near_names(pattern, names)
-            lines.append("%s (%s)" % (pattern, "near: " + ", ".join(near) if near else "nothing has a name like it"))
-        return ArtifactError(
-            "%s at %s (%s) holds %d files, but not: %s. Correct the path, or the revision."
-            % (self._request.repository, self._request.revision, commit[:12], len(names), "; ".join(lines))
-        )
 
     def _prepare(self) -> None:
         """Make the repository, as often as needed: every step can be repeated after a kill."""
@@ -281,3 +270,17 @@ class Origin:
             transfer.run.sleep(min(60, 2**attempt))
         transfer.recover({})
         return resumed
+
+
+def _no_such_paths(
+    request: Request, unmatched: Sequence[str], entries: Sequence[TreeEntry], commit: str
+) -> ArtifactError:
+    names = [entry.path for entry in entries]
+    lines = []
+    for pattern in unmatched:
+        near = near_names(pattern, names)
+        lines.append("%s (%s)" % (pattern, "near: " + ", ".join(near) if near else "nothing has a name like it"))
+    return ArtifactError(
+        "%s at %s (%s) holds %d files, but not: %s. Correct the path, or the revision."
+        % (request.repository, request.revision, commit[:12], len(names), "; ".join(lines))
+    )
