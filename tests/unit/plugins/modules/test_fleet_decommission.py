@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any, Callable
 
@@ -67,6 +68,7 @@ class Host:
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     host = Host(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setattr(fleet_decommission, "Docker", lambda **options: Docker(run=host, **options))
     monkeypatch.setattr(fleet_decommission._units, "deployed", lambda: host.units)
     # Ansible keeps warnings for the whole process.
@@ -190,3 +192,12 @@ def test_a_root_that_holds_a_whole_system_is_refused(run: Run, host: Host, root:
 def test_paths_of_other_shapes_name_no_root() -> None:
     units = [{"weights": "/srv/weights/M", "directory": None, "image": None}, {"weights": "models/M"}]
     assert host_data.places_of_units(units) == host_data.Places()
+
+
+def test_what_ended_jobs_have_left_goes_with_the_service(host: Host, run: Run, tmp_path: Path) -> None:
+    left = tmp_path / "home" / ".ansible_async" / "ascend-fleet-1"
+    left.mkdir(parents=True)
+    os.utime(left, (0, 0))
+    assert str(left) not in run(what=["artifacts"])["removed"]
+    assert str(left) in run(what=["service"])["removed"]
+    assert not left.exists()
