@@ -21,7 +21,7 @@ from .systemd import Systemd
 UNIT_DIR = "/etc/systemd/system"
 #: Root's own: in the service's runtime folder it could put a link where root writes.
 RUNTIME_DIR = "/run/ascend-fleet-services"
-#: Files in a folder of the service's name in it: the hash of the unit's text, those of what is read at start, and at a reload.
+#: Files in its folder of the service's name: hash of the unit's text, of what is read at start, and at a reload.
 _UNIT, _READ, _REREAD = "unit.sha256", "read.sha256", "reread.sha256"
 _FAILING = "activating"  # it ends again and again, and systemd starts it again and again
 
