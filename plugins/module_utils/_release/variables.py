@@ -97,6 +97,8 @@ RULES: dict[str, Rule] = {
     "decommission_artifacts": _BOOLEAN,
     "decommission_images": _BOOLEAN,
     "decommission_roots": Rule(list_of(path, "folders")),
+    # of the role artifact_fetch
+    "artifact_fetch_requests": _DATA,
     # of the role artifact_mirror
     "artifact_mirror_address": Rule(address),
     "artifact_mirror_architectures": _ARCHITECTURES,
