@@ -16,7 +16,7 @@ from . import git_errors
 from .errors import ArtifactError
 from .git import Git
 from .names import is_commit
-from .request import Plan, Resolved, Transferred, check_checksums, check_model
+from .request import Plan, Request, Resolved, Transferred, check_checksums, check_model
 from .rescue import plan_rescue
 from .state import State
 from .transfer import Transfer
@@ -106,20 +106,8 @@ class Origin:
         if done.ok:
             return
         self._check_lacks(commit, done)
-        if self._request.commit:
-            if self._fetch_all_and_find(commit):
-                return
-            raise ArtifactError(
-                "%s does not hand out commit %s, to which the lock of the release holds %s: the revision was "
-                "rewritten, or the lock was edited. Fix: run with -e fleet_relock=true to take what it is now, or "
-                "restore the commit at the origin" % (self._request.repository, commit, self._request.revision)
-            )
-        raise ArtifactError(
-            "%s no longer hands out commit %s, which %s was when this host began to download it: the revision was "
-            "rewritten, or %s was filled from another repository. Set refresh to take what it is now, or pin a commit "
-            "that the origin still has."
-            % (self._request.repository, commit, self._request.revision, self._transfer.tree.dest)
-        )
+        if not (self._request.commit and self._fetch_all_and_find(commit)):
+            raise ArtifactError(describe_lost(self._request, commit, self._transfer.tree.dest))
 
     def _fetch_revision(self) -> str:
         revision = self._request.revision
@@ -281,3 +269,18 @@ class Origin:
             transfer.run.sleep(min(60, 2**attempt))
         transfer.recover({})
         return resumed
+
+
+def describe_lost(request: Request, commit: str, dest: str) -> str:
+    """Return the message for a commit that the origin does not hand out any more."""
+    if request.commit:
+        return (
+            "%s does not hand out commit %s, to which the lock of the release holds %s: the revision was rewritten, or "
+            "the lock was edited. Fix: run with -e fleet_relock=true to take what it is now, or restore the commit at "
+            "the origin" % (request.repository, commit, request.revision)
+        )
+    return (
+        "%s no longer hands out commit %s, which %s was when this host began to download it: the revision was "
+        "rewritten, or %s was filled from another repository. Set refresh to take what it is now, or pin a commit "
+        "that the origin still has." % (request.repository, commit, request.revision, dest)
+    )
