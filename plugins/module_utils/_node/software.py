@@ -111,7 +111,14 @@ def read_kernels(host: Host) -> dict[str, Any]:
         for kernel in installed:
             kernel["has_driver_module"] = None
     installed.sort(key=lambda k: kernel_order(str(k["version"])))
-    return {"running": running, "installed": installed, "newest": installed[-1]["version"] if installed else None}
+    newest = installed[-1] if installed else {"version": None}
+    if newest["version"] not in (None, running) and newest["has_driver_module"] is None:
+        host.problem(
+            "/lib/modules",
+            "whether the driver has modules for the newest kernel, %s, is not known: no modules.dep, or the modules of "
+            "the running kernel lie elsewhere" % newest["version"],
+        )
+    return {"running": running, "installed": installed, "newest": newest["version"]}
 
 
 def kernel_order(version: str) -> list[int]:

@@ -160,6 +160,7 @@ RULES: dict[str, Rule] = {
     "vllm_image_release": _DATA,
     "vllm_image_root": _PATH_RULE,
     "vllm_image_verify": _BOOLEAN,
+    "vllm_image_verify_threads": _BOOLEAN,
     "vllm_image_verify_timeout": _SECONDS,
     # of the role vllm_serve
     "vllm_serve_api_key": Rule(key, secret=True),

@@ -914,8 +914,10 @@ def test_the_list_of_modules_names_the_drivers(booted: Machine) -> None:
 
 def test_modules_that_lie_elsewhere_are_unknown(booted: Machine) -> None:
     (booted.root / ("lib/modules/%s/updates/drv_davinci_intf_host.ko" % OLD)).unlink()
-    kernels = software.read_kernels(booted.host())
+    host = booted.host()
+    kernels = software.read_kernels(host)
     assert [k["has_driver_module"] for k in kernels["installed"]] == [None, None]
+    assert [p["subject"] for p in host.problems] == ["/lib/modules"]
 
 
 @pytest.mark.parametrize(
