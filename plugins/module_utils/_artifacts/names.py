@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import Sequence
+from typing import Optional, Sequence
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from .errors import ArtifactError
@@ -36,6 +36,12 @@ def check_revision(revision: str) -> None:
     """Refuse what git would not take for the name of one branch, tag or commit."""
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_./+-]*", revision) or ".." in revision:
         raise ArtifactError("the revision is %r; needed is a branch, a tag or a full commit hash" % revision)
+
+
+def check_commit(commit: Optional[str]) -> None:
+    """Refuse what is no full commit hash."""
+    if commit is not None and not is_commit(commit):
+        raise ArtifactError("found the commit %r; needed a full commit hash of 40 or 64 hexadecimal digits" % commit)
 
 
 def rewrite_origin(url: str, origin: str) -> str:

@@ -95,20 +95,8 @@ class Origin:
         if done.ok:
             return
         self._check_lacks(commit, done)
-        if self._request.commit:
-            if self._fetch_all_and_find(commit):
-                return
-            raise ArtifactError(
-                "%s does not hand out commit %s, to which the lock of the release holds %s: the revision was "
-                "rewritten, or the lock was edited. Fix: run with -e fleet_relock=true to take what it is now, or "
-                "restore the commit at the origin" % (self._request.repository, commit, self._request.revision)
-            )
-        raise ArtifactError(
-            "%s no longer hands out commit %s, which %s was when this host began to download it: the revision was "
-            "rewritten, or %s was filled from another repository. Set refresh to take what it is now, or pin a commit "
-            "that the origin still has."
-            % (self._request.repository, commit, self._request.revision, self._transfer.tree.dest)
-        )
+        if not (self._request.commit and self._fetch_all_and_find(commit)):
+            raise ArtifactError(describe_lost(self._request, commit, self._transfer.tree.dest))
 
     def _fetch_revision(self) -> str:
         revision = self._request.revision
@@ -283,4 +271,19 @@ def _no_such_paths(
     return ArtifactError(
         "%s at %s (%s) holds %d files, but not: %s. Correct the path, or the revision."
         % (request.repository, request.revision, commit[:12], len(names), "; ".join(lines))
+    )
+
+
+def describe_lost(request: Request, commit: str, dest: str) -> str:
+    """Return the message for a commit that the origin does not hand out any more."""
+    if request.commit:
+        return (
+            "%s does not hand out commit %s, to which the lock of the release holds %s: the revision was rewritten, or "
+            "the lock was edited. Fix: run with -e fleet_relock=true to take what it is now, or restore the commit at "
+            "the origin" % (request.repository, commit, request.revision)
+        )
+    return (
+        "%s no longer hands out commit %s, which %s was when this host began to download it: the revision was "
+        "rewritten, or %s was filled from another repository. Set refresh to take what it is now, or pin a commit "
+        "that the origin still has." % (request.repository, commit, request.revision, dest)
     )

@@ -61,10 +61,7 @@ class Repository:
     def __init__(self, request: Request, sleep: Callable[[float], None] = time.sleep) -> None:
         names.check_repository(request.repository)
         names.check_revision(request.revision)
-        if request.commit is not None and not names.is_commit(request.commit):
-            raise ArtifactError(
-                "found the commit %r; needed a full commit hash of 40 or 64 hexadecimal digits" % request.commit
-            )
+        names.check_commit(request.commit)
         if request.identity is not None and names.repository_path(request.identity) != request.identity:
             raise ArtifactError(
                 "found the identity %r; needed the repository's path without host and .git. Fix: write %r"

@@ -481,6 +481,9 @@ class Fleet:
         path = Path(written) if written else self.default_inventory()
         if path.exists() and "tests/sim/fleet up (fleet %s)" % self.name in path.read_text(errors="replace"):
             path.unlink()
+            # The locks of releases name commits of the origin that goes with the fleet.
+            for lock in (path.parent / "releases").glob("*.lock.yml"):
+                lock.unlink()
         remove(self.state)
         if self.state.parent.is_dir() and not any(self.state.parent.iterdir()):
             self.state.parent.rmdir()

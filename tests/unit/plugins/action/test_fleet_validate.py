@@ -55,6 +55,31 @@ class TestTheWhole:
         assert not result.get("failed"), result
         assert (result["hosts"], result["releases"]) == (["h1"], ["qwen3_5_27b_v0"])
 
+    def test_a_lock_that_was_edited_into_nonsense_is_a_mistake_until_it_is_made_anew(self, tmp_path):
+        lock = {
+            "version": 1,
+            "release": "qwen3_5_27b_v0",
+            "images": [],
+            "model": {
+                "repository": "https://modelers.cn/Qwen-AI/Qwen3.5-27B.git",
+                "revision": "main",
+                "include": ["*"],
+                "exclude": [],
+                "commit": "1" * 40,
+                "files": {"config.json": {"sha256": "a" * 64, "size_bytes": 2}},
+            },
+        }
+        file = tmp_path / "releases" / "qwen3_5_27b_v0.lock.yml"
+        file.parent.mkdir()
+        file.write_text(yaml.safe_dump(lock))
+        assert not run(tmp_path).get("failed")
+        file.write_text(yaml.safe_dump(lock).replace("1" * 40, "main").replace("a" * 64, "abc"))
+        refused(run(tmp_path), str(file), "model.commit", "model.files.config.json.sha256")
+        assert not run(tmp_path, host="h1", fleet_relock=True).get("failed")
+        lock["model"]["revision"] = "v9"
+        file.write_text(yaml.safe_dump(lock))
+        refused(run(tmp_path), 'model: revision: found "v9"', "fleet_relock=true")
+
     def test_an_empty_inventory_fails_with_words(self, tmp_path):
         refused(run(tmp_path, {"all": {}}), "npu_hosts", "make demo")
 

@@ -12,7 +12,7 @@ from unittest.mock import MagicMock
 
 import pytest
 import yaml
-from ansible_collections.ascend.fleet.plugins.action import fleet_validate, release_lock, release_lock_info
+from ansible_collections.ascend.fleet.plugins.action import release_lock, release_lock_info
 from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import names
 from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.manifest import Manifest, dump_manifest
 from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.tree import Wanted
@@ -271,21 +271,6 @@ def test_the_image_that_was_loaded_joins_the_lock_once(fleet: Fleet) -> None:
     assert not fleet.run(images_of="image")["changed"]
     fleet.hosts["h2"]["image"] = loaded(config_digest="sha256:" + "d" * 64)
     assert "h2" in fleet.run(images_of="image")["msg"]
-
-
-def test_a_lock_that_was_edited_into_nonsense_is_a_mistake_of_the_fleet(fleet: Fleet) -> None:
-    complete(fleet)
-    text = fleet.file.read_text()
-    variables = MagicMock(raw_get=lambda host: fleet.hosts[host])
-    about = {"groups": {**fleet.groups, "atlas_a2": ["h1", "h2"]}, "hostvars": variables, **fleet.variables}
-    fleet.hosts["h1"].pop("said")
-    assert not run(fleet_validate.ActionModule, {}, **about).get("failed")
-    fleet.file.write_text(text.replace(ONE, "main").replace(SHA, "abc"))
-    found = run(fleet_validate.ActionModule, {}, **about)
-    assert found["failed"]
-    for words in ("images[0].commit", "images[0].sha256", "model.files.config.json.sha256"):
-        assert words in found["msg"]
-    assert not run(fleet_validate.ActionModule, {}, fleet_relock=True, **about).get("failed")
 
 
 def test_a_lock_is_no_release(fleet: Fleet) -> None:

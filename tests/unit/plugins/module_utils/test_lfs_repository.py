@@ -275,6 +275,52 @@ def test_a_revision_that_moved_is_followed_only_when_asked(origin: Path, tmp_pat
     assert not ensure(origin, dest, paths=("config.json", "tokenizer.json")).changed
 
 
+def test_a_revision_is_held_to_a_commit_whatever_the_branch_is_now(origin: Path, tmp_path: Path) -> None:
+    first = git(origin / "model.git", "rev-parse", "main").strip()
+    old = (origin / "work" / "config.json").read_bytes()
+    commit_to_origin(origin, "config.json", b'{"new": true}')
+    second = git(origin / "model.git", "rev-parse", "main").strip()
+    dest = tmp_path / "dest"
+    held = ensure(origin, dest, paths=("config.json",), commit=first)
+    assert (held.commit, (dest / "config.json").read_bytes()) == (first, old)
+    # The same request: with the branch alone, or told to follow it, there is nothing to do.
+    assert not ensure(origin, dest, paths=("config.json",)).changed
+    again = ensure(origin, dest, paths=("config.json",), commit=first, refresh=True)
+    assert (again.changed, again.settled, again.commit) == (False, True, first)
+    moved = ensure(origin, dest, paths=("config.json",), commit=second)
+    assert (moved.changed, moved.moved_from, moved.commit) == (True, first, second)
+    assert (dest / "config.json").read_bytes() == b'{"new": true}'
+
+
+def test_a_host_that_has_a_commit_by_its_branch_needs_nothing_when_it_is_held_to_it(
+    origin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dest = tmp_path / "dest"
+    first = ensure(origin, dest)
+    monkeypatch.setattr(command, "run", no_commands)
+    held = ensure(origin, dest, commit=first.commit)
+    assert (held.changed, held.settled, held.commit) == (False, True, first.commit)
+
+
+def test_requests_of_one_branch_may_be_held_to_different_commits(origin: Path, tmp_path: Path) -> None:
+    first = git(origin / "model.git", "rev-parse", "main").strip()
+    commit_to_origin(origin, "new.json", b"{}")
+    second = git(origin / "model.git", "rev-parse", "main").strip()
+    dest = tmp_path / "dest"
+    for _round in range(2):
+        ensure(origin, dest, paths=("config.json",), commit=first)
+        found = ensure(origin, dest, paths=("new.json",), commit=second)
+    assert found.settled
+    assert ensure(origin, dest, paths=("config.json",), commit=first).settled
+
+
+def test_a_commit_that_the_origin_has_lost_names_the_lock(origin: Path, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"%s.*fleet_relock=true" % ("1" * 40)):
+        ensure(origin, tmp_path / "dest", paths=("config.json",), commit="1" * 40)
+    with pytest.raises(ArtifactError, match="full commit hash"):
+        ensure(origin, tmp_path / "dest", paths=("config.json",), commit="main")
+
+
 def test_a_full_commit_is_a_revision(origin: Path, tmp_path: Path) -> None:
     commit = git(origin / "model.git", "rev-parse", "main").strip()
     assert ensure(origin, tmp_path / "dest", paths=("config.json",), revision=commit).commit == commit
