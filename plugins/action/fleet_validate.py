@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, Mapping, Optional
 
 import yaml
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
 from ..module_utils._base.native import to_native_types
 from ..module_utils._release import inventory, variables
-from ..plugin_utils import _fleet_check, _host_variables
+from ..plugin_utils import _fleet_check, _host_variables, _locks
 
 COLLECTION = Path(__file__).resolve().parents[2]
 
@@ -67,10 +68,12 @@ class ActionModule(ActionBase):
         stale = stale_copy(str(task_vars.get("playbook_dir", "")))
         if stale:
             mistakes.append(stale)
-        wanted = ("inventory_dir", "ansible_inventory_sources", "playbook_dir")
-        known = {name: to_native_types(task_vars.get(name)) for name in wanted}
+        known = _locks.variables_of(task_vars, self._templar.template)
         npu = [host for host in hosts if host.name in npu_hosts]
         releases, errors = _fleet_check.check_releases(npu, known)
+        # A lock that is made anew in this run may be damaged, or be that of another state of the release.
+        if not boolean(self._templar.template(task_vars.get("fleet_relock") or False), strict=False):
+            errors.update(_locks.check(releases.values(), known))
         mistakes += _fleet_check.check_layouts(npu, releases)
         if mistakes or errors:
             # The message alone: Ansible prints a failed task's whole result, and saying all of it twice hides it.

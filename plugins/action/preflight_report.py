@@ -35,7 +35,7 @@ class ActionModule(ActionBase):
     _supports_check_mode = True
 
     def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
-        result = super().run(tmp, task_vars)
+        result: dict[str, Any] = super().run(tmp, task_vars)
         _validation, options = self.validate_argument_spec(
             argument_spec={
                 "variable": {"type": "str", "default": "npu_preflight_findings"},
@@ -107,7 +107,7 @@ class ActionModule(ActionBase):
         for host in hosts:
             try:
                 variables = play.of(host)
-                answer = variables.get(options["result_variable"])
+                answer: Any = variables.get(options["result_variable"])
                 why = unread(answer)
                 if why is None:
                     releases[host] = self._release(variables, known)

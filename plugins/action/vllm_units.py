@@ -12,7 +12,7 @@ from ansible.plugins.action import ActionBase
 from ..plugin_utils._progress_lines import display
 
 
-class ActionModule(ActionBase):  # type: ignore[misc]
+class ActionModule(ActionBase):
     """The action of ``ascend.fleet.vllm_units``."""
 
     TRANSFERS_FILES = False

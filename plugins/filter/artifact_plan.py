@@ -37,6 +37,12 @@ options:
     description: Base URL that replaces scheme and host of the release's repositories; empty to keep them.
     type: str
     default: ''
+  options:
+    description: >-
+      Further arguments of M(ascend.fleet.lfs_artifact) for each request. Those that are empty are left out, so that the
+      module's defaults hold.
+    type: dict
+    default: {}
 """
 
 EXAMPLES = r"""
@@ -51,13 +57,15 @@ _value:
   description: >-
     C(image) and C(model) of the release with their URLs replaced, C(image_folder), C(image_archive), C(image_checksums)
     and C(weights) on the host, and C(former_weights), where version 0.1 kept them.
+    C(requests) are the arguments of M(ascend.fleet.lfs_artifact) for the image archive and for the weights, in this
+    order.
   type: dict
   sample:
     image_archive: /var/lib/ascend-fleet/repositories/Eco-Tech--images/vllm-image/Vllm-ascend-Qwen3_5-A2-Ubuntu-v0.tar
     weights: /var/lib/ascend-fleet/models/Qwen-AI--Qwen3.5-27B
 """
 
-from typing import Any, Callable
+from typing import Any, Callable, Mapping, Optional
 
 from ansible.errors import AnsibleFilterError
 
@@ -67,7 +75,12 @@ from ..module_utils._base.native import to_native_types
 
 
 def artifact_plan(
-    release: Any, generation: str = "", architecture: str = "", root: str = "/var/lib/ascend-fleet", origin: str = ""
+    release: Any,
+    generation: str = "",
+    architecture: str = "",
+    root: str = "/var/lib/ascend-fleet",
+    origin: str = "",
+    options: Optional[Mapping[str, Any]] = None,
 ) -> dict[str, Any]:
     """See DOCUMENTATION."""
     try:
@@ -77,6 +90,7 @@ def artifact_plan(
             architecture=to_native_types(architecture) or None,
             root=to_native_types(root),
             origin=to_native_types(origin) or "",
+            options=to_native_types(options) or {},
         )
     except (_release_select.SelectionError, ArtifactError) as exc:
         raise AnsibleFilterError("artifact_plan: %s" % exc) from exc

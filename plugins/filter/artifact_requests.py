@@ -37,6 +37,12 @@ options:
     description: Base URL that replaces scheme and host of the releases' repositories; empty to keep them.
     type: str
     default: ''
+  options:
+    description: >-
+      Further arguments of M(ascend.fleet.lfs_artifact) for each request. Those that are empty are left out, so that the
+      module's defaults hold.
+    type: dict
+    default: {}
 """
 
 EXAMPLES = r"""
@@ -49,8 +55,8 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description: >-
-    For each thing its C(name), and C(repository), C(identity), C(revision), C(dest), C(paths), C(exclude), C(checksums)
-    and C(layout); for weights also C(former_dest), where version 0.1 kept them.
+    For each thing its C(name), and C(repository), C(identity), C(revision), C(commit), C(dest), C(paths), C(exclude),
+    C(checksums) and C(layout); for weights also C(former_dest), where version 0.1 kept them.
   type: list
   elements: dict
   sample:
@@ -59,7 +65,7 @@ _value:
       dest: /srv/mirror/models/Qwen-AI--Qwen3.5-27B
 """
 
-from typing import Any, Callable, Optional, Sequence
+from typing import Any, Callable, Mapping, Optional, Sequence
 
 from ansible.errors import AnsibleFilterError
 
@@ -74,6 +80,7 @@ def artifact_requests(
     architectures: Optional[Sequence[str]] = None,
     root: str = mirrors.DEFAULT_ROOT,
     origin: str = "",
+    options: Optional[Mapping[str, Any]] = None,
 ) -> list[dict[str, Any]]:
     """See DOCUMENTATION."""
     try:
@@ -83,6 +90,7 @@ def artifact_requests(
             to_native_types(list(architectures or [])),
             root=to_native_types(root),
             origin=to_native_types(origin) or "",
+            options=to_native_types(options) or {},
         )
     except ArtifactError as exc:
         raise AnsibleFilterError("artifact_requests: %s" % exc) from exc

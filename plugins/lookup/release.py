@@ -17,6 +17,8 @@ description:
   - It is looked for as C(NAME.yml) in C(releases/) beside the inventory, then in C(releases/) beside the playbook, then
     among those that the collection ships. The first file found is taken, so that your own hides a shipped one of the
     same name.
+  - What the release leaves open (a branch, a null hash) is filled in from its lock, C(NAME.lock.yml) in C(releases/)
+    beside the inventory or in the folder that C(fleet_lock_path) names, where there is one.
   - Every mistake of the file is listed at once, with its place, what was found and what is needed. A key that is not
     known, a key that appears twice, an option that the image's vLLM does not have, and a key of C(additional-config)
     that its vllm-ascend would ignore are mistakes too.
@@ -44,7 +46,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _raw:
-  description: One validated release for each name, complete with defaults.
+  description: >-
+    One validated release for each name, complete with defaults. Each image and the model has C(commit), and the model
+    C(files), SHA-256 and size by path; both are empty where the release has no lock.
   type: list
   elements: dict
   sample:
@@ -58,8 +62,9 @@ from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
 
 from ..module_utils._base.native import to_native_types
+from ..module_utils._release.lock import LockError
 from ..module_utils._release.problems import ReleaseError
-from ..plugin_utils import _releases
+from ..plugin_utils import _locks
 
 
 class LookupModule(LookupBase):
@@ -67,10 +72,9 @@ class LookupModule(LookupBase):
 
     def run(self, terms: list[Any], variables: Optional[Mapping[str, Any]] = None, **kwargs: Any) -> list[Any]:
         self.set_options(var_options=variables, direct=kwargs)
-        wanted = ("inventory_dir", "ansible_inventory_sources", "playbook_dir")
-        known = {k: to_native_types(variables[k]) for k in wanted if variables and variables.get(k) is not None}
+        known = _locks.variables_of(variables or {}, self._templar.template)
         extra = to_native_types(self.get_option("folders")) or []
         try:
-            return [_releases.by_name(to_native_types(term), known, extra) for term in terms]
-        except ReleaseError as exc:
+            return [_locks.locked_by_name(to_native_types(term), known, extra) for term in terms]
+        except (ReleaseError, LockError) as exc:
             raise AnsibleError(str(exc)) from exc

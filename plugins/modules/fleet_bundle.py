@@ -42,7 +42,9 @@ options:
     default: 1800
 attributes:
   check_mode:
-    description: Nothing is written, and a bundle that is not complete is reported as changed.
+    description: >-
+      Nothing is written into the bundle. One that is not complete, or whose collection is not the present one, is
+      reported as changed.
     support: full
   diff_mode:
     description: Not supported.

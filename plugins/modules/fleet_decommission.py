@@ -29,7 +29,8 @@ options:
       - V(images) removes, by their IDs, all images that this collection has loaded, of whatever release, and their
         records. An image that a container of somebody else uses stays.
       - V(artifacts) removes image archives and weights, and what a mirror holds.
-      - V(service) removes what replicas have left, and O(configuration).
+      - V(service) removes what replicas have left, what ended jobs of this collection have left in the user's
+        C(~/.ansible_async), and O(configuration).
     type: list
     elements: str
     choices: [images, artifacts, service]
@@ -94,6 +95,7 @@ from typing import Any, Callable, Optional
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._artifacts import host_data
+from ..module_utils._base import detached
 from ..module_utils._host.docker import Docker, DockerError, is_managed
 from ..module_utils._images.prune import images_of_this_collection
 from ..module_utils._serving import deployed as _units
@@ -191,6 +193,8 @@ def remove(params: dict[str, Any], places: host_data.Places, removal: Removal) -
             removal.paths(below(root, own=root in own))
     for root in roots if params["what"] else ():
         removal.empty_folders(root)
+    if "service" in params["what"]:
+        removal.paths(detached.leftovers(os.path.expanduser(detached.ASYNC_FOLDER)))
     if "service" in params["what"] and os.path.isdir(params["configuration"]):
         removal.paths([params["configuration"]])  # the last, as it holds the note
     return roots

@@ -45,6 +45,12 @@ options:
       - A host stays at the commit it first saw under this name until O(refresh) is set.
     type: str
     default: main
+  commit:
+    description:
+      - The full commit hash that O(revision) is held to, as the lock of a release has it. The revision is then only the
+        name under which folder and request are kept, and O(refresh) does not move it.
+      - A source that holds another commit is passed over.
+    type: str
   dest:
     description:
       - Folder for the files. The repository itself is kept in C(.git) therein.
@@ -361,6 +367,7 @@ ARGUMENTS: dict[str, Any] = {
     "repository": {"type": "str", "required": True},
     "identity": {"type": "str"},
     "revision": {"type": "str", "default": "main"},
+    "commit": {"type": "str"},
     "dest": {"type": "path", "required": True},
     "former_dest": {"type": "path"},
     "paths": {"type": "list", "elements": "str", "default": ["*"]},
@@ -400,6 +407,7 @@ def request_of(params: dict[str, Any]) -> Request:
         repository=params["repository"],
         identity=params["identity"],
         revision=params["revision"],
+        commit=params["commit"] or None,
         dest=params["dest"].rstrip("/"),
         former_dest=params["former_dest"].rstrip("/") if params["former_dest"] else None,
         paths=tuple(params["paths"]),

@@ -114,6 +114,7 @@ answers:
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -167,10 +168,10 @@ def main() -> None:
         if not (name or replica.get("served_model_name")):
             module.fail_json(msg="found no served_model_name for %s; needed one" % replica["url"], answers=[])
 
-    def unit_state(unit):
+    def unit_state(unit: str) -> dict[str, str]:
         return Systemd().show([unit])[unit]
 
-    def ask_all(replica):
+    def ask_all(replica: dict[str, Any]) -> list[dict[str, Any]]:
         # One after the other, because answers share the card; replicas have cards of their own.
         model = name or replica["served_model_name"]
         questions = params["questions"]

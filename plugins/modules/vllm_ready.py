@@ -134,6 +134,7 @@ settled:
 """
 
 import json
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -146,7 +147,7 @@ from ..module_utils._serving.deployed import UnitsError, deployed
 SHOWN = ("unit", "url", "ready", "stage", "percent", "seconds", "requests", "line")
 
 
-def shown(watcher):
+def shown(watcher: ready.Watcher) -> list[dict[str, Any]]:
     """What is returned, and written while the wait goes on, about each replica."""
     return [{"text": w.text(), **{key: getattr(w, key) for key in SHOWN}} for w in watcher.watches]
 
@@ -198,7 +199,7 @@ def main() -> None:
         max_restarts=params["max_restarts"],
     )
 
-    def report():
+    def report() -> None:
         if params["progress"] and not settling:
             try:
                 write_atomically(params["progress"], json.dumps(shown(watcher)), durable=False)

@@ -123,6 +123,8 @@ support_files:
   sample: [/etc/ascend-fleet/wait-for-chips.sh]
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._host.systemd import SystemdError
@@ -156,7 +158,9 @@ def main() -> None:
             module.fail_json(msg="units[%d]: found no %s; needed: %s" % (index, ", ".join(missing), ", ".join(needed)))
     host = _units.Host(check=module.check_mode, stop_timeout=params["stop_timeout"])
     names = None if units is None else [u["name"] for u in units]
-    report, removed, support = [], [], []
+    report: list[dict[str, Any]] = []
+    removed: list[str] = []
+    support: list[str] = []
     try:
         if state in ("present", "configured"):
             secrets = {k: str(v) for k, v in params["secrets"].items()}

@@ -145,7 +145,7 @@ class DetachedAction(ActionBase):
 
     def _progress_path(self) -> str:
         """A new name for the progress file of a job, in a folder of its own. ``~`` is expanded on the host."""
-        folder = str(self.get_shell_option("async_dir", default="~/.ansible_async"))
+        folder = str(self.get_shell_option("async_dir", default=detached.ASYNC_FOLDER))
         return os.path.join(folder, detached.FOLDER_PREFIX + secrets.token_hex(8), detached.FILE_NAME)
 
     def _run_detached(

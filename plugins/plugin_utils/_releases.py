@@ -67,7 +67,8 @@ def folders(variables: Mapping[str, Any], extra: Iterable[str] = ()) -> list[Pat
 def names(where: Iterable[Path]) -> list[str]:
     """The names of all releases in these folders."""
     present = [folder for folder in where if folder.is_dir()]
-    return sorted({f.stem for folder in present for f in folder.iterdir() if f.suffix in (".yml", ".yaml")})
+    found = {f.stem for folder in present for f in folder.iterdir() if f.suffix in (".yml", ".yaml")}
+    return sorted(name for name in found if not name.endswith(".lock"))
 
 
 def find(name: str, where: Iterable[Path]) -> Path:
@@ -111,11 +112,10 @@ def _signature(files: Iterable[Path]) -> _Signature:
     return found
 
 
-def _load(path: Path) -> tuple[_Signature, dict[str, Any]]:
-    where = "release file %s" % path
-    signature = _signature([path])  # before the file is read: one that changes meanwhile is read again
+def read_yaml(path: Path, where: str) -> Any:
+    """Read a YAML file in which no key appears twice; ReleaseError says what is wrong with ``where``."""
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - derived from a safe loader
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - derived from a safe loader
     except (OSError, UnicodeDecodeError) as exc:
         raise ReleaseError(where, [Problem("(whole file)", str(exc), "a readable file")])
     except yaml.YAMLError as exc:
@@ -123,6 +123,12 @@ def _load(path: Path) -> tuple[_Signature, dict[str, Any]]:
         at = "line %d, column %d" % (mark.line + 1, mark.column + 1) if mark else "(whole file)"
         said = str(getattr(exc, "problem", None) or exc)
         raise ReleaseError(where, [Problem(at, said, "YAML")])
+
+
+def _load(path: Path) -> tuple[_Signature, dict[str, Any]]:
+    where = "release file %s" % path
+    signature = _signature([path])  # before the file is read: one that changes meanwhile is read again
+    data = read_yaml(path, where)
     problems: list[Problem] = []
     release: Optional[dict[str, Any]] = None
     try:

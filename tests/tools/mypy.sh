@@ -9,6 +9,6 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 mypy=("$1" --config-file pyproject.toml)
 export MYPYPATH=$PWD/.collections:tests/sim/engine:tests/sim/silicon:tests/sim:tests/tools
-"${mypy[@]}" .collections/ansible_collections/ascend/fleet/plugins/{module_utils,plugin_utils,lookup} tests/sim/fleetsim tests/sim/silicon tests/sim/engine/*.py \
+"${mypy[@]}" .collections/ansible_collections/ascend/fleet/plugins tests/sim/fleetsim tests/sim/silicon tests/sim/engine/*.py \
   tests/sim/engine/sim_vllm tests/tools/gate*.py
 MYPYPATH=tests/sim/real_engine:tests/sim/real_engine/stand_ins "${mypy[@]}" tests/sim/real_engine

@@ -18,9 +18,9 @@ HOST = "a2-1"
 LIMIT = ("--limit", f"{HOST},localhost")
 # The tasks that change a host, and how long after their begin the controller is killed: at once, and in the middle.
 TASKS = (
-    ("Download the image archive", 0.0),
-    ("Download the image archive", 1.5),
-    ("Download the weights", 1.0),
+    ("Download and verify", 0.0),
+    ("Download and verify", 1.5),
+    ("Download and verify", 4.0),
     ("Load the image", 0.0),
     ("Load the image", 2.5),
     ("Verify what the image holds", 0.5),
@@ -31,7 +31,7 @@ TASKS = (
 )
 # Where the host itself goes away, how long after the task's begin, and what is downloaded anew for it.
 CUTS = (
-    ("Download the weights", 4.0, ["/var/lib/ascend-fleet/models"]),
+    ("Download and verify", 4.0, ["/var/lib/ascend-fleet/models"]),
     ("Load the image", 2.0, []),
 )
 # What a run writes beside a file before it takes its place.

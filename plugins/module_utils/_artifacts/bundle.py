@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import tarfile
+import tempfile
 from dataclasses import dataclass
 from typing import Callable, Optional
 
@@ -51,11 +52,11 @@ class Outcome:
 
 
 def ensure(request: Request, *, check: bool, run: Callable[..., command.Completed] = command.run) -> Outcome:
-    """Complete the bundle; with ``check`` only say whether it is."""
+    """Complete the bundle; with ``check`` only say whether it is, and write nothing into it."""
     if check:
         listed = _files(request.path) if os.path.isdir(request.path) else {}
         changed = _read(os.path.join(request.path, "bundle.json")) != _about(request, listed)
-        return Outcome(changed, len(listed), sum(listed.values()))
+        return Outcome(changed or not _has_collection(request, run), len(listed), sum(listed.values()))
     os.makedirs(os.path.join(request.path, "collections"), mode=0o755, exist_ok=True)
     _add_collection(request, run)
     if request.requirement:
@@ -94,48 +95,58 @@ def _about(request: Request, listed: dict[str, int]) -> str:
 
 
 def _add_collection(request: Request, run: Callable[..., command.Completed]) -> None:
-    """The collection as `ansible-galaxy collection install` takes it."""
-    folder = os.path.join(request.path, "collections")
+    """Put the collection into the bundle as `ansible-galaxy collection install` takes it."""
     scratch = os.path.join(request.path, _WORK, "collection")
     shutil.rmtree(scratch, ignore_errors=True)
+    built = _build_collection(request, scratch, run)
+    target = os.path.join(request.path, "collections", os.path.basename(built))
+    if not _same_members(target, built):
+        os.replace(built, target)
+    shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _has_collection(request: Request, run: Callable[..., command.Completed]) -> bool:
+    """Whether the bundle has the collection as it is now. It is built elsewhere to be compared."""
+    with tempfile.TemporaryDirectory(prefix="ascend-fleet-") as scratch:
+        built = _build_collection(request, os.path.join(scratch, "collection"), run)
+        return _same_members(os.path.join(request.path, "collections", os.path.basename(built)), built)
+
+
+def _build_collection(request: Request, scratch: str, run: Callable[..., command.Completed]) -> str:
+    """Build the tarball of the collection in an empty folder that is made for it, and return its path."""
     if os.path.exists(os.path.join(request.collection, "MANIFEST.json")):
         # Installed: its manifest with the hashes is there, so the folder is a tarball's content already.
         with open(os.path.join(request.collection, "MANIFEST.json"), encoding="utf-8") as handle:
             info = json.load(handle)["collection_info"]
         os.makedirs(scratch)
-        name = "%s-%s-%s.tar.gz" % (info["namespace"], info["name"], info["version"])
-        with tarfile.open(os.path.join(scratch, name), "w:gz") as archive:
+        path = os.path.join(scratch, "%s-%s-%s.tar.gz" % (info["namespace"], info["name"], info["version"]))
+        with tarfile.open(path, "w:gz") as archive:
             for entry in sorted(os.listdir(request.collection)):
                 archive.add(os.path.join(request.collection, entry), arcname=entry, filter=_no_bytecode)
-    else:
-        source = os.path.join(scratch, "source")
-        os.makedirs(source)
-        for entry in sorted(os.listdir(request.collection)):
-            full = os.path.join(request.collection, entry)
-            if entry in _PARTS:
-                shutil.copytree(
-                    full, os.path.join(source, entry), ignore=shutil.ignore_patterns("__pycache__", "*.pyc")
-                )
-            elif os.path.isfile(full) and entry in ("galaxy.yml", "README.md", "README.zh-CN.md", "LICENSE"):
-                shutil.copyfile(full, os.path.join(source, entry))
-        # Beside the Python that runs, as nothing says that it is on PATH.
-        program = os.path.join(os.path.dirname(request.python), "ansible-galaxy")
-        done = run(
-            [
-                "env", "LC_ALL=C.UTF-8",  # Ansible runs in no other locale
-                program if os.path.exists(program) else "ansible-galaxy",
-                "collection", "build", source, "--output-path", scratch, "--force",
-            ],
-            timeout=request.timeout,
-        )  # fmt: skip
-        shutil.rmtree(source, ignore_errors=True)
-        if not done.ok:
-            raise BundleError("the collection in %s cannot be built: %s" % (request.collection, done.describe()))
-    for name in os.listdir(scratch):
-        target = os.path.join(folder, name)
-        if not os.path.exists(target) or not _same_members(target, os.path.join(scratch, name)):
-            os.replace(os.path.join(scratch, name), target)
-    shutil.rmtree(scratch, ignore_errors=True)
+        return path
+    source = os.path.join(scratch, "source")
+    os.makedirs(source)
+    for entry in sorted(os.listdir(request.collection)):
+        full = os.path.join(request.collection, entry)
+        if entry in _PARTS:
+            shutil.copytree(full, os.path.join(source, entry), ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
+        elif os.path.isfile(full) and entry in ("galaxy.yml", "README.md", "README.zh-CN.md", "LICENSE"):
+            shutil.copyfile(full, os.path.join(source, entry))
+    # Beside the Python that runs, as nothing says that it is on PATH.
+    program = os.path.join(os.path.dirname(request.python), "ansible-galaxy")
+    done = run(
+        [
+            "env", "LC_ALL=C.UTF-8",  # Ansible runs in no other locale
+            program if os.path.exists(program) else "ansible-galaxy",
+            "collection", "build", source, "--output-path", scratch, "--force",
+        ],
+        timeout=request.timeout,
+    )  # fmt: skip
+    shutil.rmtree(source, ignore_errors=True)
+    built = [name for name in os.listdir(scratch) if name.endswith(".tar.gz")]
+    if not done.ok or len(built) != 1:
+        raise BundleError("the collection in %s cannot be built: %s" % (request.collection, done.describe()))
+    return os.path.join(scratch, built[0])
 
 
 def _no_bytecode(member: tarfile.TarInfo) -> Optional[tarfile.TarInfo]:
@@ -144,7 +155,8 @@ def _no_bytecode(member: tarfile.TarInfo) -> Optional[tarfile.TarInfo]:
 
 def _same_members(one: str, other: str) -> bool:
     """Whether two tarballs hold the same files; their bytes differ by the time they were made."""
-    return _members(one) == _members(other)
+    members = _members(one)
+    return members is not None and members == _members(other)
 
 
 def _members(name: str) -> Optional[dict[str, str]]:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any, Mapping, Sequence
+from typing import Any, Mapping, Optional, Sequence
 
-from . import names
+from . import names, plan
 
 #: One of those that web servers may use under SELinux; not among the ports of replicas and gateway.
 DEFAULT_PORT = 8008
@@ -75,8 +75,8 @@ def trackers(mirrors: Sequence[Mirror], hosts: Sequence[str], least: int) -> lis
 
 def earlier(mirrors: Sequence[Mirror], host: str) -> list[str]:
     """Return where a mirror asks before the origin: those before it in the inventory, which were filled before it."""
-    names = [mirror.host for mirror in mirrors]
-    return [mirror.url for mirror in mirrors[: names.index(host) if host in names else 0]]
+    hosts = [mirror.host for mirror in mirrors]
+    return [mirror.url for mirror in mirrors[: hosts.index(host) if host in hosts else 0]]
 
 
 def requests(
@@ -86,53 +86,22 @@ def requests(
     *,
     root: str,
     origin: str = "",
+    options: Optional[Mapping[str, Any]] = None,
 ) -> list[dict[str, Any]]:
-    """Return what hosts of these generations and architectures (none named: all) will ask for, each once."""
-    found: dict[str, dict[str, Any]] = {}
+    """Return what hosts of these generations and architectures (none named: all) will ask for, each once.
+
+    ``options`` are further arguments of lfs_artifact for each request; those that are empty are left out.
+    """
+    wanted = []
     for release in releases:
         for image in release.get("images") or []:
             architecture = str(image.get("architecture") or "any")
-            if image["generation"] not in generations:
-                continue
-            if architectures and architecture not in ("any", *architectures):
-                continue
-            revision = str(image.get("revision") or "main")
-            repository = str(image["repository"])
-            path = str(image["path"])
-            _add(
-                found,
-                {
-                    "name": "image %s" % path.rsplit("/", 1)[-1],
-                    "repository": names.rewrite_origin(repository, origin),
-                    "identity": names.repository_path(repository),
-                    "revision": revision,
-                    "dest": os.path.join(root, "repositories", names.repository_folder(repository, revision)),
-                    "paths": [path],
-                    "exclude": [],
-                    "checksums": {path: str(image["sha256"])} if image.get("sha256") else {},
-                    "layout": "files",
-                },
-            )
-        model = release["model"]
-        revision = str(model.get("revision") or "main")
-        _add(
-            found,
-            {
-                "name": "weights %s" % model["name"],
-                "repository": names.rewrite_origin(str(model["repository"]), origin),
-                "identity": names.repository_path(str(model["repository"])),
-                "revision": revision,
-                "dest": os.path.join(root, "models", names.repository_folder(str(model["repository"]), revision)),
-                "former_dest": os.path.join(root, "models", names.former_weights_folder(str(model["name"]), revision)),
-                "paths": list(model.get("include") or ["*"]),
-                "exclude": list(model.get("exclude") or []),
-                "checksums": {},
-                "layout": "model",
-            },
-        )
+            fits = not architectures or architecture in ("any", *architectures)
+            if image["generation"] in generations and fits:
+                wanted.append(plan.image_request(image, root=root, origin=origin))
+        wanted.append(plan.weights_request(release["model"], root=root, origin=origin))
+    found: dict[str, dict[str, Any]] = {}
+    for request in wanted:
+        key = names.request_key(request["identity"], request["revision"], request["paths"], request["exclude"])
+        found.setdefault(key, plan.with_options(request, options or {}))
     return list(found.values())
-
-
-def _add(found: dict[str, dict[str, Any]], request: dict[str, Any]) -> None:
-    path = request["identity"]
-    found.setdefault(names.request_key(path, request["revision"], request["paths"], request["exclude"]), request)

@@ -106,6 +106,14 @@ class Origin:
         if done.ok:
             return
         self._check_lacks(commit, done)
+        if self._request.commit:
+            if self._fetch_all_and_find(commit):
+                return
+            raise ArtifactError(
+                "%s does not hand out commit %s, to which the lock of the release holds %s: the revision was "
+                "rewritten, or the lock was edited. Fix: run with -e fleet_relock=true to take what it is now, or "
+                "restore the commit at the origin" % (self._request.repository, commit, self._request.revision)
+            )
         raise ArtifactError(
             "%s no longer hands out commit %s, which %s was when this host began to download it: the revision was "
             "rewritten, or %s was filled from another repository. Set refresh to take what it is now, or pin a commit "
@@ -117,16 +125,11 @@ class Origin:
         revision = self._request.revision
         done = self._fetch(revision)
         if not done.ok and is_commit(revision) and git_errors.explain(done.stderr).kind == "commit":
-            # An older server hands out the tips of branches and tags only: take them all and look for the commit.
-            done = self._git(
-                ["fetch", "--quiet", "--filter=blob:none", "--tags", "origin", "+refs/heads/*:refs/remotes/origin/*"],
-                check=False,
+            if self._fetch_all_and_find(revision):
+                return revision
+            raise ArtifactError(
+                "%s has no commit %s on any branch or tag. Correct the revision." % (self._request.repository, revision)
             )
-            if done.ok and not self._git(["cat-file", "-e", revision + "^{commit}"], check=False).ok:
-                raise ArtifactError(
-                    "%s has no commit %s on any branch or tag. Correct the revision."
-                    % (self._request.repository, revision)
-                )
         if not done.ok:
             if git_errors.explain(done.stderr).kind == "revision":
                 raise self._no_such_revision()
@@ -134,6 +137,14 @@ class Origin:
         if is_commit(revision):
             return revision
         return self._git(["rev-parse", "--verify", "FETCH_HEAD^{commit}"]).stdout.strip()
+
+    def _fetch_all_and_find(self, commit: str) -> bool:
+        """Take all branches and tags, as an older server hands out their tips only; say whether it is among them."""
+        argv = ["fetch", "--quiet", "--filter=blob:none", "--tags", "origin", "+refs/heads/*:refs/remotes/origin/*"]
+        done = self._git(argv, check=False)
+        if not done.ok:
+            raise self._git.failure(done, "looking for commit %s" % commit)
+        return self._git(["cat-file", "-e", commit + "^{commit}"], check=False).ok
 
     def _list_revisions(self) -> command.Completed:
         """Ask for the names of branches and tags. ArtifactError when it is no git server that answers."""

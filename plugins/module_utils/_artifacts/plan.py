@@ -1,7 +1,7 @@
 # Copyright (c) 2026, ascend.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What of a release concerns one host: its image, and where the host keeps image archive and weights."""
+"""What is downloaded for a release: from where, where to, and which image a host needs. The one place that says so."""
 
 from __future__ import annotations
 
@@ -37,6 +37,60 @@ def select_image(release: Mapping[str, Any], generation: str, architecture: Opti
     )
 
 
+def image_request(image: Mapping[str, Any], *, root: str, origin: str = "") -> dict[str, Any]:
+    """Return the arguments of lfs_artifact that bring an image archive of a release to a host or mirror.
+
+    ``origin`` replaces scheme and host of the repository; ``root`` is the folder of everything. ``name`` is for people.
+    """
+    url, path = str(image["repository"]), str(image["path"])
+    revision = str(image.get("revision") or "main")
+    return {
+        "name": "image %s" % path.rsplit("/", 1)[-1],
+        "repository": names.rewrite_origin(url, origin),
+        "identity": names.repository_path(url),
+        "revision": revision,
+        "dest": os.path.join(root, "repositories", names.repository_folder(url, revision)),
+        "paths": [path],
+        "exclude": [],
+        "checksums": {path: str(image["sha256"])} if image.get("sha256") else {},
+        "layout": "files",
+        **_held_to(image),
+    }
+
+
+def weights_request(model: Mapping[str, Any], *, root: str, origin: str = "") -> dict[str, Any]:
+    """Return the arguments of lfs_artifact that bring the weights of a release, as ``image_request`` does.
+
+    ``former_dest`` is where version 0.1 kept them: used on where it is proven to hold this repository.
+    """
+    url = str(model["repository"])
+    revision = str(model.get("revision") or "main")
+    models = os.path.join(root, "models")
+    return {
+        "name": "weights %s" % model["name"],
+        "repository": names.rewrite_origin(url, origin),
+        "identity": names.repository_path(url),
+        "revision": revision,
+        "dest": os.path.join(models, names.repository_folder(url, revision)),
+        "former_dest": os.path.join(models, names.former_weights_folder(str(model["name"]), revision)),
+        "paths": list(model.get("include") or ["*"]),
+        "exclude": list(model.get("exclude") or []),
+        "checksums": {str(file): str(about["sha256"]) for file, about in (model.get("files") or {}).items()},
+        "layout": "model",
+        **_held_to(model),
+    }
+
+
+def _held_to(part: Mapping[str, Any]) -> dict[str, str]:
+    """The commit that the lock of the release holds a part to, where there is one."""
+    return {"commit": str(part["commit"])} if part.get("commit") else {}
+
+
+def with_options(request: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a request with further arguments of lfs_artifact; those that are empty are left out."""
+    return {**request, **{name: value for name, value in options.items() if value not in (None, "", [], {})}}
+
+
 def artifact_plan(
     release: Mapping[str, Any],
     *,
@@ -44,37 +98,28 @@ def artifact_plan(
     architecture: Optional[str],
     root: str,
     origin: str = "",
+    options: Optional[Mapping[str, Any]] = None,
 ) -> dict[str, Any]:
     """Return what a host downloads for a release, from where, and where to.
 
-    ``origin`` replaces scheme and host of the release's repositories; ``root`` is the folder of everything.
+    ``origin`` replaces scheme and host of the release's repositories; ``root`` is the folder of everything. ``options``
+    are further arguments of lfs_artifact for both requests, which come in the order image archive, weights.
     """
     image = select_image(release, generation, architecture)
-    model = release["model"]
-    image_revision = str(image.get("revision") or "main")
-    model_revision = str(model.get("revision") or "main")
-    image_url = names.rewrite_origin(str(image["repository"]), origin)
-    image_folder = os.path.join(root, "repositories", names.repository_folder(str(image["repository"]), image_revision))
-    models = os.path.join(root, "models")
+    archive = image_request(image, root=root, origin=origin)
+    weights = weights_request(release["model"], root=root, origin=origin)
     return {
-        "image": dict(
-            image,
-            repository=image_url,
-            identity=names.repository_path(str(image["repository"])),
-            revision=image_revision,
-        ),
-        "image_folder": image_folder,
-        "image_archive": os.path.join(image_folder, str(image["path"])),
-        "image_checksums": {str(image["path"]): str(image["sha256"])} if image.get("sha256") else {},
+        "image": {**image, **{name: archive[name] for name in ("repository", "identity", "revision")}},
+        "image_folder": archive["dest"],
+        "image_archive": os.path.join(archive["dest"], str(image["path"])),
+        "image_checksums": archive["checksums"],
         "model": {
-            "name": str(model["name"]),
-            "repository": names.rewrite_origin(str(model["repository"]), origin),
-            "identity": names.repository_path(str(model["repository"])),
-            "revision": model_revision,
-            "include": list(model.get("include") or ["*"]),
-            "exclude": list(model.get("exclude") or []),
+            "name": str(release["model"]["name"]),
+            **{name: weights[name] for name in ("repository", "identity", "revision")},
+            "include": weights["paths"],
+            "exclude": weights["exclude"],
         },
-        "weights": os.path.join(models, names.repository_folder(str(model["repository"]), model_revision)),
-        # Where version 0.1 kept them: used on where it is proven to hold this repository.
-        "former_weights": os.path.join(models, names.former_weights_folder(str(model["name"]), model_revision)),
+        "weights": weights["dest"],
+        "former_weights": weights["former_dest"],
+        "requests": [with_options(request, options or {}) for request in (archive, weights)],
     }

@@ -61,6 +61,10 @@ class Repository:
     def __init__(self, request: Request, sleep: Callable[[float], None] = time.sleep) -> None:
         names.check_repository(request.repository)
         names.check_revision(request.revision)
+        if request.commit is not None and not names.is_commit(request.commit):
+            raise ArtifactError(
+                "found the commit %r; needed a full commit hash of 40 or 64 hexadecimal digits" % request.commit
+            )
         if request.identity is not None and names.repository_path(request.identity) != request.identity:
             raise ArtifactError(
                 "found the identity %r; needed the repository's path without host and .git. Fix: write %r"
@@ -187,13 +191,15 @@ class Repository:
 
     def _settled(self, tree: WorkTree, state: State) -> Optional[Outcome]:
         """What an earlier run verified and remembered, if that is all: no network, no hashing."""
-        if self.request.refresh or state.repository is None:
+        if (self.request.refresh and not self.request.commit) or state.repository is None:
             return None
         files = tree.recorded_files(state, self.request.key)
         if files is None:
             return None
-        check_checksums(self.request, files)
         commit = str(state.requests[self.request.key]["commit"])
+        if self.request.commit not in (None, commit):
+            return None
+        check_checksums(self.request, files)
         return Outcome(settled=True, dest=tree.dest, commit=commit, files=files)
 
     # --- sources ------------------------------------------------------------------------------------------------------
@@ -247,7 +253,7 @@ class Repository:
         """Return what has to be done when a source gives it. ArtifactError when it does not fit on the disk."""
         tree, state, request = session.tree, session.state, self.request
         known = remembered_commit(state, request)
-        resolved = source.resolve(None if request.refresh else known)
+        resolved = source.resolve(request.commit or (None if request.refresh else known))
         presence = tree.find_absent(state, resolved.files, request.rehash, self._run.progress)
         superseded, _objects = find_superseded(state, request.key, resolved.files)
         plan = make_plan(
@@ -268,7 +274,8 @@ class Repository:
         tree, state, request, resolved = session.tree, session.state, self.request, plan.resolved
         superseded, _objects = find_superseded(state, request.key, resolved.files)
         for key, other in list(state.requests.items()):
-            if other["revision"] == request.revision and other["commit"] != resolved.commit:
+            moved = other["revision"] == request.revision and other["commit"] != resolved.commit
+            if moved and not request.commit:  # each request may be held to a commit of its own
                 del state.requests[key]  # of before the revision moved
         take_over(state, request)
         state.requests[request.key] = {

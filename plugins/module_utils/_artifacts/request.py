@@ -21,6 +21,7 @@ from .weights import INDEX_FILE, model_problems
 class Request:
     """What is asked for.
 
+    ``commit`` is what ``revision`` is held to, which is then only a name: of folder and request.
     ``identity`` is the path of the repository at home (OWNER/NAME), where ``repository`` leads to a copy under another
     path. ``former_dest`` is a folder in which version 0.1 kept the same.
     """
@@ -36,6 +37,7 @@ class Request:
     sources_ca_path: Optional[str] = None
     token_file: Optional[str] = None
     token_user: str = "oauth2"  # noqa: S105 - a name
+    commit: Optional[str] = None
     refresh: bool = False
     rehash: bool = False
     timeout: float = 86400.0

@@ -56,6 +56,8 @@ class StoreSource:
         manifest = self.manifest()
         if remembered is None and is_commit(self._request.revision):
             remembered = self._request.revision
+        if self._request.commit not in (None, manifest.commit):
+            raise stores.StoreError("it holds commit %s; needed %s" % (manifest.commit, self._request.commit))
         if remembered not in (None, manifest.commit):
             raise stores.StoreError(
                 "it holds commit %s, this host is at %s (refresh follows it)" % (manifest.commit[:12], remembered)

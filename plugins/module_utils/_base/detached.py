@@ -10,6 +10,8 @@ import shutil
 import time
 from typing import Optional
 
+#: Ansible's folder for asynchronous jobs, unless ``async_dir`` is set.
+ASYNC_FOLDER = "~/.ansible_async"
 #: A job has a folder of this name below Ansible's folder for asynchronous jobs; it holds everything of the job.
 FOLDER_PREFIX = "ascend-fleet-"
 #: The file in it into which the module writes how far it is. Beside it lies the result, as Ansible names it: jN.PID.
@@ -18,30 +20,43 @@ FILE_NAME = "progress"
 _YOUNG_SECONDS = 120.0
 
 
-def remove_leftovers(progress: Optional[str], proc: str = "/proc") -> list[str]:
-    """Remove what ended jobs have left where ``progress`` lies, and return the paths.
+def leftovers(base: str, proc: str = "/proc") -> list[str]:
+    """The paths of what ended jobs have left below ``base``, Ansible's folder for asynchronous jobs.
 
-    progress: path of the progress file of a new job; None for a module that was not started by its action
-    proc: where the processes are shown; where they are not, nothing is removed
+    proc: where the processes are shown; where they are not, no job counts as ended
     """
-    if progress is None:
-        return []
-    own, base = os.path.dirname(progress), os.path.dirname(os.path.dirname(progress))
     try:
         entries = [os.path.join(base, name) for name in os.listdir(base) if name.startswith(FOLDER_PREFIX)]
     except OSError:
         return []  # no job was ever started here
-    removed = []
+    found = []
     for path in sorted(entries):
         try:
-            if path == own or time.time() - os.stat(path).st_mtime < _YOUNG_SECONDS or _is_alive(path, proc):
-                continue
+            if time.time() - os.stat(path).st_mtime >= _YOUNG_SECONDS and not _is_alive(path, proc):
+                found.append(path)
+        except OSError:
+            continue  # another run removed it, or the processes are not shown
+    return found
+
+
+def remove_leftovers(progress: Optional[str], proc: str = "/proc") -> list[str]:
+    """Remove what ended jobs have left where ``progress`` lies, and return the paths.
+
+    progress: path of the progress file of a new job; None for a module that was not started by its action
+    """
+    if progress is None:
+        return []
+    removed = []
+    for path in leftovers(os.path.dirname(os.path.dirname(progress)), proc):
+        if path == os.path.dirname(progress):
+            continue
+        try:
             if os.path.isdir(path):
                 shutil.rmtree(path)
             else:
                 os.unlink(path)
         except OSError:
-            continue  # the job ended, or another run removed it
+            continue  # another run removed it
         removed.append(path)
     return removed
 

@@ -76,7 +76,7 @@ RULES: dict[str, Rule] = {
     "artifact_swarm_from": Rule(whole(0, 1000000)),
     "fleet_bundle": _MAYBE_PATH,
     "fleet_ignore_variables": Rule(list_of(matching(_NAME, "a variable's name"), "variables' names")),
-    "fleet_lock_path": Rule(line),
+    "fleet_lock_path": _MAYBE_PATH,
     "fleet_profile": Rule(one_of(PROFILES)),
     "fleet_progress": Rule(one_of(MODES)),
     "fleet_release": Rule(
@@ -160,6 +160,7 @@ RULES: dict[str, Rule] = {
     "vllm_image_release": _DATA,
     "vllm_image_root": _PATH_RULE,
     "vllm_image_verify": _BOOLEAN,
+    "vllm_image_verify_threads": _BOOLEAN,
     "vllm_image_verify_timeout": _SECONDS,
     # of the role vllm_serve
     "vllm_serve_api_key": Rule(key, secret=True),

@@ -32,8 +32,8 @@ def test_a_group_that_may_be_absent_is_not_named_as_a_pattern(name: str) -> None
 
 
 @pytest.mark.parametrize("name", ["site", "stage", "mirrors"])
-def test_mirrors_are_filled_after_the_validation_and_before_the_hosts(name: str) -> None:
+def test_the_release_is_locked_after_the_validation_and_before_mirrors_and_hosts_are_filled(name: str) -> None:
     order = [play["name"] for play in plays(name)]
     assert order[:2] == [play["name"] for play in plays("validate")]
-    assert order[2] == "Fill the site's mirrors"
-    assert order.count(order[2]) == 1
+    assert order[2:4] == ["Lock the release", "Fill the site's mirrors"]
+    assert order.count("Lock the release") == order.count("Fill the site's mirrors") == 1

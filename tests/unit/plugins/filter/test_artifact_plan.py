@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.ascend.fleet.plugins.filter.artifact_plan import FilterModule
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import mirrors
 from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import plan as _release_select
 
 REPOSITORY = "https://modelers.cn/Eco-Tech/Qwen3.5-397B-A17B-w8a8-mtp.git"
@@ -78,6 +79,16 @@ def test_plan() -> None:
     }
 
 
+def test_what_the_lock_holds_goes_with_the_requests() -> None:
+    files = {"config.json": {"sha256": "cd", "size_bytes": 2}}
+    image = dict(RELEASE["images"][0], commit="1" * 40)
+    locked = dict(RELEASE, images=[image], model=dict(RELEASE["model"], commit="2" * 40, files=files))
+    archive, weights = plan(locked, generation=image["generation"], architecture=image["architecture"])["requests"]
+    assert (archive["commit"], weights["commit"], weights["checksums"]) == ("1" * 40, "2" * 40, {"config.json": "cd"})
+    assert (archive["revision"], weights["revision"]) == ("main", "main")  # the names of folders and requests stay
+    assert not [r for r in plan(RELEASE, generation="a2", architecture="x86_64")["requests"] if "commit" in r]
+
+
 def test_two_revisions_never_share_a_folder() -> None:
     other = dict(RELEASE, model=dict(RELEASE["model"], revision="v2"))
     assert plan(other, generation="a2")["weights"] == "/var/lib/ascend-fleet/models/Qwen-AI--Qwen3.5-27B@v2"
@@ -87,3 +98,22 @@ def test_two_revisions_never_share_a_folder() -> None:
 def test_an_origin_without_a_scheme_is_refused() -> None:
     with pytest.raises(AnsibleFilterError, match="artifact_origin"):
         plan(RELEASE, generation="a2", origin="mirror.example")
+
+
+def test_the_requests_of_a_host_carry_its_options_and_leave_out_empty_ones() -> None:
+    options = {"sources": ["http://m:8008"], "ca_path": "", "trackers": [], "refresh": False, "timeout": 60}
+    found = plan(RELEASE, generation="a2", architecture="x86_64", root="/data", options=options)
+    archive, weights = found["requests"]
+    assert (archive["dest"], weights["dest"]) == (found["image_folder"], found["weights"])
+    assert archive["checksums"] == {"vllm-image/a2.tar": "ab"}
+    assert (archive["layout"], weights["layout"]) == ("files", "model")
+    for request in (archive, weights):
+        assert (request["sources"], request["refresh"], request["timeout"]) == (["http://m:8008"], False, 60)
+        assert not {"ca_path", "trackers"} & set(request)
+
+
+def test_a_mirror_is_filled_with_the_very_requests_of_its_hosts() -> None:
+    """One plan: where both have the same root, not even a folder differs."""
+    of_host = plan(RELEASE, generation="a3", architecture="aarch64", root="/data")["requests"]
+    of_mirror = mirrors.requests([RELEASE], ["a3"], ["aarch64"], root="/data")
+    assert all(request in of_mirror for request in of_host)

@@ -78,7 +78,8 @@ def test_everything_is_there_and_listed_with_its_hash(request_: Request) -> None
 def test_the_second_run_changes_nothing_and_downloads_nothing(request_: Request) -> None:
     programs = Programs()
     assert bundle.ensure(request_, check=True, run=programs).changed
-    assert programs.calls == []
+    assert "pip" not in programs.calls
+    assert not (Path(request_.path) / "collections").exists()
     bundle.ensure(request_, check=False, run=programs)
     before = (Path(request_.path) / "SHA256SUMS").stat().st_mtime_ns
     assert not bundle.ensure(request_, check=False, run=programs).changed
@@ -86,6 +87,10 @@ def test_the_second_run_changes_nothing_and_downloads_nothing(request_: Request)
     assert programs.calls.count("pip") == 1
     assert (Path(request_.path) / "SHA256SUMS").stat().st_mtime_ns == before
     (Path(request_.collection) / "plugins/modules/x.py").write_text("new")
+    assert bundle.ensure(request_, check=True, run=programs).changed, (
+        "code has changed, and no name and no size of a file"
+    )
+    assert (Path(request_.path) / "SHA256SUMS").stat().st_mtime_ns == before
     assert bundle.ensure(request_, check=False, run=programs).changed
 
 

@@ -22,6 +22,7 @@ from ansible_collections.ascend.fleet.plugins.plugin_utils._live import LiveActi
 MARKER = "ascend-fleet-0123"
 RUNNING = '{"started": true, "finished": false, "ansible_job_id": "j1.2"}'
 ENDED = '{"changed": true}'
+LOST = AnsibleConnectionFailure("lost")
 
 
 def snapshot(done: int, at: float) -> str:
@@ -194,8 +195,8 @@ class Action(LiveAction):
             return {"ansible_job_id": "j12.34", "results_file": folder.replace("~", "/data/home") + "/j12.34"}
         if module_name == "ansible.legacy.async_status":
             result = self.result.pop(0) if len(self.result) > 1 else self.result[0]
-            if isinstance(result, Exception):
-                raise result
+            if result is LOST:
+                raise LOST
             return dict(result)
         return dict(self.settled)
 
@@ -241,9 +242,8 @@ def test_work_that_is_gone(host: Callable[..., Action]) -> None:
 
 
 def test_a_connection_that_comes_back_costs_nothing(host: Callable[..., Action]) -> None:
-    lost = AnsibleConnectionFailure("lost")
-    action = host(answer(), lost, lost, answer(result=ENDED))
-    action.result = [lost, {"changed": True}]
+    action = host(answer(), LOST, LOST, answer(result=ENDED))
+    action.result = [LOST, {"changed": True}]
     assert follow(action)[0] == {"changed": True}
     assert action._connection.resets == 3
 
