@@ -307,8 +307,9 @@ def _pending(f: Facts) -> Iterator[Found]:
 )
 def _processors(f: Facts) -> Iterator[Found]:
     processors = (f.node.get("tuning") or {}).get("processors")
-    few = processors and processors < PROCESSORS_PER_CHIP * len(f.devices)
-    if few and f.devices and f.node.get("architecture") == "aarch64":
+    if not processors or not f.devices or f.node.get("architecture") != "aarch64":
+        return
+    if processors < PROCESSORS_PER_CHIP * len(f.devices):
         yield Found(
             "%d processors for %d chips" % (processors, len(f.devices)),
             "%d for each chip (%d)" % (PROCESSORS_PER_CHIP, PROCESSORS_PER_CHIP * len(f.devices)),
