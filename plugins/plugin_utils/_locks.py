@@ -149,8 +149,8 @@ def locked_by_name(name: Any, variables: Mapping[str, Any], extra: Iterable[str]
 
 def render(lock: _lock.Lock) -> str:
     """Return the text of a lock file."""
-    body: str = yaml.safe_dump(lock, sort_keys=True, allow_unicode=True, width=4096)
-    return _HEADER % lock["release"] + body
+    body = yaml.safe_dump(lock, sort_keys=True, allow_unicode=True, width=4096)
+    return str(_HEADER % lock["release"]) + body
 
 
 def write(path: Path, lock: _lock.Lock) -> None:
