@@ -149,7 +149,8 @@ def locked_by_name(name: Any, variables: Mapping[str, Any], extra: Iterable[str]
 
 def render(lock: _lock.Lock) -> str:
     """Return the text of a lock file."""
-    return _HEADER % lock["release"] + str(yaml.safe_dump(lock, sort_keys=True, allow_unicode=True, width=4096))
+    body = yaml.safe_dump(lock, sort_keys=True, allow_unicode=True, width=4096)
+    return str(_HEADER % lock["release"]) + body
 
 
 def write(path: Path, lock: _lock.Lock) -> None:
