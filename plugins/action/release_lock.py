@@ -55,7 +55,7 @@ class _Release:
             self.made = _lock.extend(self.release, self.former, agreed)
 
 
-class ActionModule(ActionBase):  # type: ignore[misc]
+class ActionModule(ActionBase):
     """The action ``ascend.fleet.release_lock``: no connection."""
 
     TRANSFERS_FILES = False

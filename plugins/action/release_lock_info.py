@@ -35,7 +35,7 @@ _ARGUMENTS: dict[str, Any] = {
 }
 
 
-class ActionModule(ActionBase):  # type: ignore[misc]
+class ActionModule(ActionBase):
     """The action ``ascend.fleet.release_lock_info``."""
 
     TRANSFERS_FILES = False

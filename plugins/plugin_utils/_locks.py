@@ -149,7 +149,8 @@ def locked_by_name(name: Any, variables: Mapping[str, Any], extra: Iterable[str]
 
 def render(lock: _lock.Lock) -> str:
     """Return the text of a lock file."""
-    return _HEADER % lock["release"] + str(yaml.safe_dump(lock, sort_keys=True, allow_unicode=True, width=4096))
+    text: str = yaml.safe_dump(lock, sort_keys=True, allow_unicode=True, width=4096)
+    return "%s%s" % (_HEADER % lock["release"], text)
 
 
 def write(path: Path, lock: _lock.Lock) -> None:
@@ -167,8 +168,9 @@ def write(path: Path, lock: _lock.Lock) -> None:
 def request_of(release: Mapping[str, Any], entry: str, *, root: str, origin: str) -> dict[str, Any]:
     """Return the request of an entry of the lock, as arguments of the module lfs_artifact, without a commit."""
     part = _lock.entries(release)[entry]
-    make = plan.weights_request if entry == _lock.MODEL else plan.image_request
-    return make(part, root=root, origin=origin)
+    if entry == _lock.MODEL:
+        return plan.weights_request(part, root=root, origin=origin)
+    return plan.image_request(part, root=root, origin=origin)
 
 
 def read_bundle(
