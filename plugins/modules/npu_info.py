@@ -284,7 +284,8 @@ node:
           occupied_bytes: 54000000000
           read_only: false
           artifacts:
-            - folder: /var/lib/ascend-fleet/models/Qwen3.5-27B
+            - folder: /var/lib/ascend-fleet/models/Qwen-AI--Qwen3.5-27B
+              repository: Qwen-AI/Qwen3.5-27B
               bytes: 54000000000
               requests:
                 - {revision: main, commit: 3f4e0c1d…, files: [config.json], bytes: 54000000000}

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, ascend.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The time that a request may take, and the run's means: what every step of it needs."""
+"""The deadline of a request, and what the steps of one run share."""
 
 from __future__ import annotations
 

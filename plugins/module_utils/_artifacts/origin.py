@@ -52,7 +52,7 @@ class Origin:
         entries = parse_ls_tree(self._git(["ls-tree", "-r", "-z", "--full-tree", commit]).stdout)
         chosen, unmatched = select(entries, self._request.paths, self._request.exclude)
         if unmatched or not chosen:
-            raise self._no_such_paths(unmatched or list(self._request.paths), entries, commit)
+            raise _no_such_paths(self._request, unmatched or list(self._request.paths), entries, commit)
         for entry in chosen:
             check_path(entry.path)
         files = self._read(chosen)
@@ -75,17 +75,6 @@ class Origin:
             self._list_revisions()
         if kind not in ("commit", "revision"):
             raise self._git.failure(done, "fetching commit %s" % commit)
-
-    def _no_such_paths(self, unmatched: Sequence[str], entries: Sequence[TreeEntry], commit: str) -> ArtifactError:
-        names = [entry.path for entry in entries]
-        lines = []
-        for pattern in unmatched:
-            near = near_names(pattern, names)
-            lines.append("%s (%s)" % (pattern, "near: " + ", ".join(near) if near else "nothing has a name like it"))
-        return ArtifactError(
-            "%s at %s (%s) holds %d files, but not: %s. Correct the path, or the revision."
-            % (self._request.repository, self._request.revision, commit[:12], len(names), "; ".join(lines))
-        )
 
     def _prepare(self) -> None:
         """Make the repository, as often as needed: every step can be repeated after a kill."""
@@ -283,4 +272,18 @@ def describe_lost(request: Request, commit: str, dest: str) -> str:
         "%s no longer hands out commit %s, which %s was when this host began to download it: the revision was "
         "rewritten, or %s was filled from another repository. Set refresh to take what it is now, or pin a commit "
         "that the origin still has." % (request.repository, commit, request.revision, dest)
+    )
+
+
+def _no_such_paths(
+    request: Request, unmatched: Sequence[str], entries: Sequence[TreeEntry], commit: str
+) -> ArtifactError:
+    names = [entry.path for entry in entries]
+    lines = []
+    for pattern in unmatched:
+        near = near_names(pattern, names)
+        lines.append("%s (%s)" % (pattern, "near: " + ", ".join(near) if near else "nothing has a name like it"))
+    return ArtifactError(
+        "%s at %s (%s) holds %d files, but not: %s. Correct the path, or the revision."
+        % (request.repository, request.revision, commit[:12], len(names), "; ".join(lines))
     )

@@ -40,7 +40,7 @@ from .tree import Wanted
 from .work_tree import WorkTree
 
 #: How often a store is asked again that does not answer. A mirror that is down must not hold up those who can go to
-#: the origin; in a dry run it is of no consequence, and often the mirror is not there yet.
+#: the origin. A dry run asks once: often the mirror is not there yet.
 _ATTEMPTS, _DRY_ATTEMPTS = 3, 1
 
 
@@ -225,11 +225,7 @@ class Repository:
             except stores.StoreError as exc:
                 notes.append("%s was passed over: %s" % (source.name, exc))
         if not self.request.ask_origin:
-            raise ArtifactError(
-                "no source gives %s at %s, and its origin is not to be asked. %s. Make the bundle or the mirror anew "
-                "for this release."
-                % (self.request.repository, self.request.revision, "; ".join(notes) or "No source is named")
-            )
+            raise _no_source(self.request, notes)
         missing = missing_programs()
         if without_git is not None and "git" in missing:
             return without_git(notes)
@@ -322,4 +318,11 @@ def _outcome(plan: Plan, tree: WorkTree, changed: bool) -> Outcome:
         before=dict(plan.before),
         after=dict(plan.after),
         notes=plan.notes,
+    )
+
+
+def _no_source(request: Request, notes: Sequence[str]) -> ArtifactError:
+    return ArtifactError(
+        "no source gives %s at %s, and its origin is not to be asked. %s. Make the bundle or the mirror anew "
+        "for this release." % (request.repository, request.revision, "; ".join(notes) or "No source is named")
     )

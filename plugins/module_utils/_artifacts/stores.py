@@ -207,7 +207,7 @@ class HttpStore:
             if have < size:
                 with self._open(object_path(oid), have) as answer:
                     if have and not _continues(answer, have):
-                        # A server without ranges sends everything: so be it.
+                        # A server without ranges sends everything: start over.
                         handle.truncate(0)
                         digest, have = hashlib.sha256(), 0
                     self._receive(answer, handle.write, digest.update, size - have)
@@ -374,11 +374,7 @@ def copy_and_hash(source: str, target: Optional[str], check: Callable[[int], Non
     the target is an OSError, one of the source a :class:`_ReadError`.
     """
     digest = hashlib.sha256()
-    try:
-        reader = open(source, "rb")  # noqa: SIM115 - closed below
-    except OSError as exc:
-        raise _ReadError(exc.strerror or str(exc)) from exc
-    with reader:
+    with _open_source(source) as reader:
         if target is None:
             for chunk in _chunks(reader):
                 digest.update(chunk)
@@ -396,6 +392,13 @@ def copy_and_hash(source: str, target: Optional[str], check: Callable[[int], Non
             writer.flush()
             os.fsync(writer.fileno())
     return digest.hexdigest()
+
+
+def _open_source(name: str) -> BinaryIO:
+    try:
+        return open(name, "rb")
+    except OSError as exc:
+        raise _ReadError(exc.strerror or str(exc)) from exc
 
 
 def _chunks(reader: BinaryIO) -> Iterator[bytes]:

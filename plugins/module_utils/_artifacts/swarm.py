@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Objects from other hosts that bring the same: BitTorrent by aria2, with the mirrors' web servers as seeds.
 
-aria2 talks to whoever connects, so it runs in a transient systemd unit with a user that exists only while it runs, no
-capability, and one folder in which it may write. What it brought is taken from it before it is verified.
+aria2 answers every host that connects, so it runs in a transient systemd unit with a user that exists only while it
+runs, no capability, and one folder in which it may write. Its files become root's before they are verified.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SANDBOX = (
     "PrivateTmp=yes", "PrivateDevices=yes", "ProtectKernelTunables=yes", "ProtectKernelModules=yes",
     "ProtectControlGroups=yes", "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK", "RestrictNamespaces=yes",
     "LockPersonality=yes", "MemoryDenyWriteExecute=yes", "SystemCallArchitectures=native", "Nice=10",
-    # Whatever it makes of a signal, it is gone before we touch what it has written.
+    # It has to be gone before its files are touched, however it handles signals.
     "TimeoutStopSec=15",
     # Mirrors stand within the site: the proxy that leads out of it is not for them.
     "UnsetEnvironment=http_proxy https_proxy all_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY",
@@ -65,7 +65,7 @@ class Settings:
 
 
 class Swarm:
-    """What one folder of :mod:`_lfs_repository` shares with other hosts; ``place`` is for it alone."""
+    """What one folder shares with other hosts; ``place`` is a folder for this alone."""
 
     def __init__(self, place: str, settings: Settings, run: Callable[..., command.Completed] = command.run) -> None:
         self._place = place
@@ -101,7 +101,7 @@ class Swarm:
             return 0
 
     def unfinished(self, oid: str) -> Optional[tuple[str, bytes]]:
-        """Return the file of an unfinished transfer, which nobody writes any more, and the hashes of its pieces."""
+        """Return the file of an unfinished transfer, after its writer has ended, and the hashes of its pieces."""
         if not os.path.lexists(self._data(oid)) or not self._stop("swarm") or not _take_over(self._data(oid), 0o644):
             return None
         remove(self._data(oid + ".aria2"))
@@ -132,7 +132,7 @@ class Swarm:
             shutil.rmtree(self._path("work"), ignore_errors=True)
 
     def end(self) -> None:
-        """Take part no more."""
+        """End all transfers of this folder, in both directions."""
         if os.path.exists(self._place):
             self._stop("swarm")
             self._stop("seed")

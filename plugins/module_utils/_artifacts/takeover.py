@@ -24,7 +24,7 @@ from .work_tree import WorkTree
 class Owner(enum.Enum):
     """To whom a folder belongs. UNPROVEN: version 0.1 filled it, and nothing in it says from which repository."""
 
-    NOBODY = "nobody"
+    NONE = "none"
     OURS = "ours"
     OTHER = "other"
     UNPROVEN = "unproven"
@@ -35,7 +35,7 @@ def owner_of(tree: WorkTree, state: State, request: Request) -> Owner:
     if state.repository is not None:
         return Owner.OURS if state.repository == request.path else Owner.OTHER
     if not state.requests:
-        return Owner.NOBODY
+        return Owner.NONE
     if "/" in request.path and os.path.basename(tree.dest) == repository_folder(request.path, request.revision):
         return Owner.OURS  # a name that version 0.1 gave to no other repository
     url = origin_url(_read(os.path.join(tree.git_dir, "config")))

@@ -4,7 +4,7 @@
 """Torrents of a store's objects: one object, one file, named by its SHA-256.
 
 Everything but the hashes of the pieces follows from an object's hash and size, so that is all a store has to keep of a
-torrent, and whoever makes one from it makes the same (BEP 3, web seeds by BEP 19: https://www.bittorrent.org/beps/).
+torrent: every host makes the same one from it (BEP 3, web seeds by BEP 19: https://www.bittorrent.org/beps/).
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def torrent(oid: str, size: int, pieces: bytes, *, trackers: Sequence[str], seed
     content: dict[str, Any] = {"info": _info(oid, size, pieces)}
     if trackers:
         content["announce"] = trackers[0]
-        # Each a tier of its own: whoever asks, asks the same one, and another one only when that is down.
+        # Each a tier of its own: all hosts ask the same one, and the next one only when that is down.
         content["announce-list"] = [[tracker] for tracker in trackers]
     if seeds:
         content["url-list"] = list(seeds)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, ascend.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every transfer into a folder does, whoever gives the bytes: go on from unfinished ones, verify, put in place."""
+"""What transfers from all sources have in common: resume unfinished bytes, verify, put in place."""
 
 from __future__ import annotations
 

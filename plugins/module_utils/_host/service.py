@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A small service with configuration of its own, and whether the running process has read what lies on disk.
 
-When it starts, the unit writes into its runtime folder which unit it is and the hashes of the files that are read then.
+When it starts, the unit writes down which unit it is, and the hashes of the files that are read then.
 Comparing these with what is wanted shows a change also when the run that wrote it was killed before the restart.
 """
 
@@ -19,8 +19,9 @@ from .._base.files import write_atomically
 from .systemd import Systemd
 
 UNIT_DIR = "/etc/systemd/system"
-RUNTIME_DIR = "/run"
-#: Files in the runtime folder: the hash of the unit's text, those of what is read at start, and at a reload.
+#: Root's own: in the service's runtime folder it could put a link where root writes.
+RUNTIME_DIR = "/run/ascend-fleet-services"
+#: Files in its folder of the service's name: hash of the unit's text, of what is read at start, and at a reload.
 _UNIT, _READ, _REREAD = "unit.sha256", "read.sha256", "reread.sha256"
 _FAILING = "activating"  # it ends again and again, and systemd starts it again and again
 
@@ -93,7 +94,7 @@ def unit_hash(service: Service) -> str:
 
 def _unit_text(service: Service, digest: str) -> str:
     folder = "%s/%s" % (RUNTIME_DIR, service.name)
-    commands = ["echo %s > %s/%s" % (digest, folder, _UNIT)]
+    commands = ["mkdir -p %s" % folder, "echo %s > %s/%s" % (digest, folder, _UNIT)]
     commands += _write_hashes([*sorted(service.files), *service.reads], "%s/%s" % (folder, _READ))
     reread = _write_hashes(service.rereads, "%s/%s" % (folder, _REREAD))
     # As root, for files that only root may read. Written before the files are read: at worst it is restarted once more.

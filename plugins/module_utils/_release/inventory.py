@@ -15,7 +15,9 @@ from .variables import RULES, check_values
 
 #: The groups that playbooks name.
 GROUPS = ("npu_hosts", *("atlas_" + generation for generation in GENERATIONS), "artifact_mirrors")
-ROLES = ("artifact_mirror", "model_artifacts", "npu_preflight", "vllm_image", "vllm_serve", "vllm_smoke")
+ROLES = (
+    "artifact_fetch", "artifact_mirror", "model_artifacts", "npu_preflight", "vllm_image", "vllm_serve", "vllm_smoke",
+)  # fmt: skip
 #: Names that begin so are ours: a variable that no rule knows is a mistake there, however far it is from others.
 PREFIXES = ("fleet_", *(role + "_" for role in ROLES))
 #: What roles leave in a host's variables: no mistake of the inventory when a second playbook validates it again.

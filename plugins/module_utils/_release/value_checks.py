@@ -86,6 +86,12 @@ def path(value: Any) -> Optional[str]:
     return "an absolute path below /, without `..`, blanks, line breaks or any of : ' \" \\ $ % ; { } * ? # | < > & `"
 
 
+def controller_path(value: Any) -> Optional[str]:
+    """An absolute path on the controller, which no other program is given."""
+    good = line(value) is None and value.startswith("/")
+    return None if good else "an absolute path of a folder on the controller"
+
+
 def url(*schemes: str) -> Check:
     """A URL of one of the schemes, without credentials."""
     needed = "a URL such as %s://mirror.example.com, without user name, password or blanks" % schemes[0]

@@ -24,6 +24,7 @@ from .value_checks import (
     LAST_PORT,
     address,
     boolean,
+    controller_path,
     docker_options,
     empty_or,
     key,
@@ -59,6 +60,7 @@ _PORT = Rule(whole(FIRST_PORT, LAST_PORT))
 _BOOLEAN = Rule(boolean)
 _PATH_RULE = Rule(path)
 _MAYBE_PATH = Rule(empty_or(path))
+_CONTROLLER_PATH = Rule(empty_or(controller_path))
 _SECONDS = Rule(whole(1, 30 * _DAY))
 _KEEP = Rule(whole(0, 1000))
 _GIB = Rule(number(0, 1048576))
@@ -74,9 +76,9 @@ RULES: dict[str, Rule] = {
     # of the whole fleet
     "artifact_origin": _ORIGIN,
     "artifact_swarm_from": Rule(whole(0, 1000000)),
-    "fleet_bundle": _MAYBE_PATH,
+    "fleet_bundle": _CONTROLLER_PATH,
     "fleet_ignore_variables": Rule(list_of(matching(_NAME, "a variable's name"), "variables' names")),
-    "fleet_lock_path": _MAYBE_PATH,
+    "fleet_lock_path": _CONTROLLER_PATH,
     "fleet_profile": Rule(one_of(PROFILES)),
     "fleet_progress": Rule(one_of(MODES)),
     "fleet_release": Rule(
@@ -95,10 +97,12 @@ RULES: dict[str, Rule] = {
     "decommission_artifacts": _BOOLEAN,
     "decommission_images": _BOOLEAN,
     "decommission_roots": Rule(list_of(path, "folders")),
+    # of the role artifact_fetch
+    "artifact_fetch_requests": _DATA,
     # of the role artifact_mirror
     "artifact_mirror_address": Rule(address),
     "artifact_mirror_architectures": _ARCHITECTURES,
-    "artifact_mirror_bundle": _MAYBE_PATH,
+    "artifact_mirror_bundle": _CONTROLLER_PATH,
     "artifact_mirror_ca_path": _MAYBE_PATH,
     "artifact_mirror_certificate": _MAYBE_PATH,
     "artifact_mirror_generations": Rule(list_of(_GENERATION, "generations")),
@@ -132,7 +136,7 @@ RULES: dict[str, Rule] = {
     "npu_preflight_timeout_seconds": Rule(number(1, 3600)),
     # of the role model_artifacts
     "model_artifacts_architecture": Rule(empty_or(_ARCHITECTURE)),
-    "model_artifacts_bundle": _MAYBE_PATH,
+    "model_artifacts_bundle": _CONTROLLER_PATH,
     "model_artifacts_ca_path": _MAYBE_PATH,
     "model_artifacts_generation": Rule(_GENERATION),
     "model_artifacts_keep": _KEEP,

@@ -27,7 +27,6 @@ class Host:
     def __init__(self, base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.base = base
         self.units, self.run_dir = base / "units", base / "run"
-        (self.run_dir / "web").mkdir(parents=True)
         self.units.mkdir()
         self.configuration, self.key, self.listing = base / "etc" / "web.conf", base / "key", base / "listing"
         self.key.write_text("key")

@@ -1,0 +1,114 @@
+# Copyright (c) 2026, ascend.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Put together from the variables of the roles what they would ask of a host, and ask it in one call."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Mapping, Optional
+
+from ansible.plugins.action import ActionBase
+
+from ..module_utils._artifacts.errors import ArtifactError
+from ..module_utils._artifacts.plan import SelectionError, artifact_plan
+from ..module_utils._serving.container import SECRET
+from ..plugin_utils._play_variables import HostVariables, SettingsError, role_defaults, role_settings
+
+_ROLES = ("model_artifacts", "vllm_image", "vllm_serve")
+#: What of a request identifies it and where it lies; from where it comes is of no consequence once it is there.
+_IDENTITY = ("repository", "identity", "revision", "commit", "dest", "former_dest", "paths", "exclude", "checksums")
+#: What the plan of the replicas reads of a node.
+_NODE = ("devices", "topology", "mounts", "npu_smi", "programs", "docker")
+#: The settings of vllm_serve that the plan of the replicas knows, but for the key.
+_PLANNED = (
+    "profile", "replicas", "first_port", "skip_unhealthy", "options", "environment", "data_root", "media_path",
+    "docker_options", "stop_seconds", "chip_wait_seconds",
+)  # fmt: skip
+#: What each role takes from the roles before it, which did not run here, unless somebody has set it.
+_FROM_ROLES = ("vllm_image_entry", "vllm_image_archive", "vllm_serve_image", "vllm_serve_weights")
+
+
+class Unknown(Exception):
+    """The question cannot be put; the message says why."""
+
+
+class ActionModule(ActionBase):
+    """The action ``ascend.fleet.node_converged``: no options; needs what npu_preflight has read."""
+
+    TRANSFERS_FILES = False
+    _supports_check_mode = True
+
+    def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        self.validate_argument_spec(argument_spec={})
+        known = task_vars or {}
+        try:
+            arguments = arguments_of(
+                HostVariables({**role_defaults(self._loader, _ROLES), **known}, self._loader), known
+            )
+        except (Unknown, SettingsError, SelectionError, ArtifactError) as exc:
+            # The roles put the same question and say in their own words what is wrong.
+            return {**result, "changed": False, "converged": False, "reasons": [str(exc)]}
+        result.update(
+            self._execute_module(module_name="ascend.fleet.node_converged", module_args=arguments, task_vars=known)
+        )
+        result.pop("invocation", None)
+        return result
+
+
+def arguments_of(variables: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of the module. ``known`` are the variables without the defaults of the roles.
+
+    Raises Unknown where somebody has set what the roles hand to each other, or asks for work that nobody can call done.
+    """
+    chosen = [name for name in _FROM_ROLES if name in known]
+    if chosen:
+        raise Unknown("%s is set, so what is wanted is known to the roles alone" % chosen[0])
+    try:
+        node = variables["npu_preflight_node"]
+    except Exception as exc:  # whatever the template of a role that did not run raises
+        raise Unknown("the role npu_preflight has not read the node in this run") from exc
+    artifacts = role_settings(variables, "model_artifacts")
+    if artifacts["refresh"] or artifacts["rehash"]:
+        raise Unknown("model_artifacts_refresh or model_artifacts_rehash asks for work in any case")
+    release = artifacts["release"]
+    plan = artifact_plan(
+        release,
+        generation=artifacts["generation"],
+        architecture=artifacts["architecture"] or node.get("architecture"),
+        root=artifacts["root"],
+        origin=artifacts["origin"] or "",
+    )
+    image = role_settings(variables, "vllm_image", ("root", "verify", "verify_threads"))
+    serving = role_settings(variables, "vllm_serve", (*_PLANNED, "api_key"))
+    serve_release = variables["vllm_serve_release"] if "vllm_serve_release" in known else release
+    entry = plan["image"]
+    settings = {name: serving[name] for name in _PLANNED if serving[name] not in (None, "")}
+    environment = {str(k): str(v) for k, v in (settings.get("environment") or {}).items()}
+    settings["environment"] = {k: v for k, v in environment.items() if not SECRET.search(k)}
+    records = "%s/images" % image["root"]
+    return {
+        "requests": [{k: request[k] for k in _IDENTITY if request.get(k) is not None} for request in plan["requests"]],
+        "image": {
+            "path": plan["image_archive"],
+            "tag": entry["tag"],
+            "image_id": entry.get("image_id"),
+            "cache": "%s/%s.json" % (records, os.path.basename(plan["image_archive"])),
+            "record": records,
+        },
+        "verify": {
+            "components": entry["components"],
+            "reported_components": entry["reported_components"],
+            "cann": release["cann"]["version"],
+            "generation": entry["generation"],
+            "threads": image["verify_threads"],
+        }
+        if image["verify"]
+        else {},
+        "release": {name: serve_release[name] for name in ("release", "serve", "images")},
+        "node": {name: node.get(name) for name in _NODE},
+        "settings": settings,
+        "api_key": serving["api_key"] or "",
+        "secrets": {k: v for k, v in environment.items() if SECRET.search(k)},
+    }

@@ -1,0 +1,246 @@
+#!/usr/bin/python
+# Copyright (c) 2026, ascend.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Say in one call whether a host is as its release wants it."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: node_converged
+author: ascend.fleet contributors (@ascend-fleet)
+version_added: 0.1.0
+short_description: Say in one call whether a host is as its release wants it
+description:
+  - Asks what the roles C(model_artifacts), C(vllm_image) and C(vllm_serve) would ask of a host, one after the other and
+    in one call, which are the recorded files, the loaded image and its recorded contents, units, containers and their
+    configuration, and whether every replica is ready.
+  - On a host of which RV(converged) is true none of these roles has anything to do, so C(site.yml) leaves them out.
+    Anything else, and anything that cannot be told, is a reason to run them; nothing is decided here but that.
+  - An action plugin puts the arguments together from the variables of those roles and what C(npu_preflight) has read.
+    From a play it has no options.
+options:
+  requests:
+    description: What M(ascend.fleet.lfs_artifact) would be asked for, image archive and weights. Set by the action.
+    type: list
+    elements: dict
+    default: []
+  image:
+    description: C(path), C(tag), C(image_id), C(cache) and C(record) of M(ascend.fleet.image_load). Set by the action.
+    type: dict
+    default: {}
+  verify:
+    description: >-
+      C(components), C(reported_components), C(cann), C(generation) and C(threads) of M(ascend.fleet.image_verify);
+      empty where images are not verified. Set by the action.
+    type: dict
+    default: {}
+  release:
+    description: What the plan of the replicas needs of the release. Set by the action.
+    type: dict
+    default: {}
+  node:
+    description: What the plan of the replicas needs of the node. Set by the action.
+    type: dict
+    default: {}
+  settings:
+    description: The settings of the role C(vllm_serve) without those that must not be shown. Set by the action.
+    type: dict
+    default: {}
+  api_key:
+    description: The API key of the replicas. Set by the action.
+    type: str
+    default: ""
+  secrets:
+    description: Variables of the replicas whose values must not be shown. Set by the action.
+    type: dict
+    default: {}
+attributes:
+  action:
+    description: The controller puts the arguments together.
+    support: full
+  check_mode:
+    description: Changes nothing in any mode.
+    support: full
+  diff_mode:
+    description: Changes nothing.
+    support: none
+  platform:
+    description: Needs systemd and docker for a host to be converged.
+    support: full
+    platforms: linux
+seealso:
+  - module: ascend.fleet.lfs_artifact
+  - module: ascend.fleet.image_load
+  - module: ascend.fleet.vllm_units
+  - module: ascend.fleet.vllm_ready
+"""
+
+EXAMPLES = r"""
+- name: See whether anything is to be done on the host
+  ascend.fleet.node_converged:
+  register: state
+
+- name: Do it
+  ansible.builtin.include_role:
+    name: "{{ item }}"
+  loop: [ascend.fleet.model_artifacts, ascend.fleet.vllm_image, ascend.fleet.vllm_serve]
+  when: not state.converged
+"""
+
+RETURN = r"""
+converged:
+  description: Whether the host is as wanted.
+  returned: always
+  type: bool
+  sample: false
+reasons:
+  description: >-
+    Why it is not, or why that cannot be told. The first part of the host that is not as wanted is the last that was
+    looked at.
+  returned: always
+  type: list
+  elements: str
+  sample: ["vllm-qwen3.5@1.service: restart (its container runs another configuration)"]
+image_id:
+  description: Docker's ID of the image.
+  returned: when the image is loaded
+  type: str
+  sample: sha256:4bcff63911fcb4448bd4fdacec207030997caf25e9bea4045fa6c8c44de311d1
+weights:
+  description: The folder of the weights.
+  returned: when the weights are complete
+  type: str
+  sample: /var/lib/ascend-fleet/models/Qwen-AI--Qwen3.5-27B
+replicas:
+  description: Where the replicas serve.
+  returned: when the host is converged
+  type: list
+  elements: dict
+  sample:
+    - {unit: vllm-qwen3.5@0.service, replica: 0, url: "http://127.0.0.1:8010", port: 8010, indices: [0, 1, 2, 3]}
+"""
+
+import os
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._artifacts.errors import ArtifactError
+from ..module_utils._artifacts.manifest import content_id
+from ..module_utils._artifacts.repository import Repository
+from ..module_utils._artifacts.request import Request
+from ..module_utils._host.docker import Docker, DockerError
+from ..module_utils._host.systemd import SystemdError
+from ..module_utils._images import store, verify
+from ..module_utils._images.archive import ArchiveError, machine_of
+from ..module_utils._serving import plan, ready, units
+from ..module_utils._serving.deployed import UnitsError
+from ..module_utils._serving.settings import Settings
+
+#: What none of the questions may raise: the roles ask them again and say what is wrong in their own words.
+UNKNOWN = (
+    ArtifactError,
+    ArchiveError,
+    store.ImageError,
+    verify.VerifyError,
+    DockerError,
+    SystemdError,
+    UnitsError,
+    ValueError,
+    OSError,
+)
+
+
+class NotConverged(Exception):
+    """The host is not as wanted; the message says what is not."""
+
+
+def artifacts(requests: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Folder and content of each request; NotConverged when one is not complete."""
+    found = []
+    for given in requests:
+        request = Request(**{**given, "paths": tuple(given["paths"]), "exclude": tuple(given["exclude"])})
+        outcome = Repository(request).is_settled()
+        if not outcome.settled:
+            raise NotConverged("%s of %s is not complete in %s" % (request.path, request.revision, request.dest))
+        found.append((outcome.dest, content_id({w.path: w.oid for w in outcome.files})))
+    return found
+
+
+def image(wanted: dict[str, Any], about: dict[str, Any], docker: Docker) -> str:
+    """Docker's ID of the image; NotConverged when it is not loaded, tagged, recorded and verified."""
+    machine = machine_of(os.uname().machine)
+    loading = store.Wanted(machine=machine, **wanted)
+    if not store.is_quickly_read(loading):
+        raise NotConverged("what %s holds is not known yet" % loading.path)
+    outcome = store.ensure(loading, docker, check=True)
+    if outcome.changed or outcome.unread or outcome.unrecorded or not outcome.image_id:
+        raise NotConverged("image: %s" % outcome.message)
+    if about:
+        checked = verify.verify(
+            verify.Wanted(image=outcome.image_id, machine=machine, record=wanted.get("record"), **about),
+            docker,
+            check=True,
+        )
+        if checked.contents is None:
+            raise NotConverged("image: %s" % checked.message)
+    return outcome.image_id
+
+
+def replicas(release: dict[str, Any], node: dict[str, Any], settings: Settings) -> list[dict[str, Any]]:
+    """The replicas of the plan; NotConverged when a unit is not as wanted or a replica is not ready."""
+    planned = plan.plan_replicas(node, release, settings)
+    secrets = planned[0]["secrets"] if planned else {}
+    host = units.Host(check=True)
+    report, removed, support = host.present(planned, secrets)
+    changes = ["%s: %s (%s)" % (u["name"], ", ".join(u["steps"]), u["reason"]) for u in report if u["changed"]]
+    changes += ["%s: remove" % name for name in removed] + ["%s: write" % name for name in support]
+    if changes:
+        raise NotConverged("; ".join(changes))
+    watches = [ready.Watch(u["name"], u["url"], u["served_model_name"]) for u in planned]
+    watcher = ready.Watcher(watches, timeout=0, silence_timeout=600, api_key=settings.api_key)
+    watcher.wait(watcher.look_ready, once=True)
+    late = ["%s: %s" % (w.unit, w.text()) for w in watcher.watches if not w.ready]
+    if late:
+        raise NotConverged("; ".join(late))
+    shown = ("replica", "url", "port", "container_name", "served_model_name", "release", "indices")
+    return [{"unit": u["name"], **{key: u[key] for key in shown}} for u in planned]
+
+
+def main() -> None:
+    """Ask the questions in the order of the roles; the first that is not answered as wanted ends it."""
+    module = AnsibleModule(
+        argument_spec={
+            "requests": {"type": "list", "elements": "dict", "default": []},
+            "image": {"type": "dict", "default": {}},
+            "verify": {"type": "dict", "default": {}},
+            "release": {"type": "dict", "default": {}},
+            "node": {"type": "dict", "default": {}},
+            "settings": {"type": "dict", "default": {}},
+            "api_key": {"type": "str", "default": "", "no_log": True},
+            "secrets": {"type": "dict", "default": {}, "no_log": True},
+        },
+        supports_check_mode=True,
+    )
+    params = module.params
+    result: dict[str, Any] = {"changed": False, "converged": False, "reasons": []}
+    try:
+        (_archive, _content), (weights, content) = artifacts(params["requests"])
+        result["weights"] = weights
+        result["image_id"] = image(params["image"], params["verify"], Docker())
+        chosen = dict(params["settings"])
+        chosen["environment"] = {**chosen.get("environment", {}), **params["secrets"]}
+        chosen.setdefault("image", result["image_id"])
+        chosen.setdefault("weights", weights)
+        chosen.setdefault("weights_content", content)
+        settings = Settings(api_key=params["api_key"], **chosen)
+        result["replicas"] = replicas(params["release"], params["node"], settings)
+        result["converged"] = True
+    except (NotConverged, *UNKNOWN) as exc:
+        result["reasons"].append(str(exc))
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
