@@ -80,6 +80,9 @@ class ActionModule(DetachedAction):
         result = self._run_detached(self.MODULE, arguments, task_vars, limit, on_progress)
         if shown and isinstance(result.get("replicas"), list):
             teller.tell(result["replicas"])
+        if "replicas" in result:
+            # A job's own key of this name took the module's place. The wait ends only when nothing is left to wait for.
+            result["finished"] = True
         result.pop("invocation", None)
         return result
 

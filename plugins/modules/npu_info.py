@@ -396,6 +396,7 @@ node:
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._artifacts.presence import present_artifacts
+from ..module_utils._base.text import printable
 from ..module_utils._node import collect
 from ..module_utils._node.host import Host
 
@@ -433,7 +434,8 @@ def main() -> None:
         try:
             disk["artifacts"] = present_artifacts(disk["path"])
         except OSError as exc:
-            node["problems"].append({"subject": "artifacts", "message": "%s: %s" % (exc.filename, exc.strerror)})
+            message = printable("%s: %s" % (exc.filename, exc.strerror))
+            node["problems"].append({"subject": "artifacts", "message": message})
     module.exit_json(changed=False, node=node)
 
 

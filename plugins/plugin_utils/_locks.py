@@ -149,8 +149,8 @@ def locked_by_name(name: Any, variables: Mapping[str, Any], extra: Iterable[str]
 
 def render(lock: _lock.Lock) -> str:
     """Return the text of a lock file."""
-    text: str = yaml.safe_dump(lock, sort_keys=True, allow_unicode=True, width=4096)
-    return "%s%s" % (_HEADER % lock["release"], text)
+    body = yaml.safe_dump(lock, sort_keys=True, allow_unicode=True, width=4096)
+    return str(_HEADER % lock["release"]) + body
 
 
 def write(path: Path, lock: _lock.Lock) -> None:
@@ -168,9 +168,8 @@ def write(path: Path, lock: _lock.Lock) -> None:
 def request_of(release: Mapping[str, Any], entry: str, *, root: str, origin: str) -> dict[str, Any]:
     """Return the request of an entry of the lock, as arguments of the module lfs_artifact, without a commit."""
     part = _lock.entries(release)[entry]
-    if entry == _lock.MODEL:
-        return plan.weights_request(part, root=root, origin=origin)
-    return plan.image_request(part, root=root, origin=origin)
+    make = plan.weights_request if entry == _lock.MODEL else plan.image_request
+    return make(part, root=root, origin=origin)
 
 
 def read_bundle(

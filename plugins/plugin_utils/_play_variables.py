@@ -24,13 +24,17 @@ class SettingsError(ValueError):
 
 
 class HostVariables(Mapping[str, Any]):
-    """The variables of one host; a value is templated when it is asked for."""
+    """The variables of one host; a value is templated when it is asked for.
 
-    def __init__(self, variables: Mapping[str, Any], loader: Any) -> None:
+    The templar is shared by all hosts of a play: what Jinja prepares, it prepares once.
+    """
+
+    def __init__(self, variables: Mapping[str, Any], templar: Any) -> None:
         self._variables = variables
-        self._templar = Templar(loader=loader, variables=variables)
+        self._templar = templar
 
     def __getitem__(self, name: str) -> Any:
+        self._templar.available_variables = self._variables
         return to_native_types(self._templar.template(self._variables[name]))
 
     def __contains__(self, name: object) -> bool:
@@ -55,13 +59,14 @@ class PlayVariables:
         hostvars = task_vars["hostvars"]
         self._manager = hostvars._variable_manager
         self._inventory = hostvars._inventory
-        self._task, self._loader = task, loader
+        self._task = task
+        self._templar = Templar(loader=loader, variables={})
         self._defaults = role_defaults(loader, roles)
 
     def of(self, host: str) -> HostVariables:
         """The variables of the host of this name."""
         known = self._manager.get_vars(play=self._task.get_play(), host=self._inventory.get_host(host), task=self._task)
-        return HostVariables({**self._defaults, **known}, self._loader)
+        return HostVariables({**self._defaults, **known}, self._templar)
 
 
 def role_defaults(loader: Any, roles: Sequence[str]) -> dict[str, Any]:

@@ -104,6 +104,8 @@ def collect_a_node() -> dict[str, Any]:
     assert len(node["devices"]) == 16, node["npu_smi"]
     assert [d["index"] for d in node["devices"]] == list(range(16))
     assert node["versions"]["driver"]["version"] == "25.2.0"
+    assert [link["status"] for link in node["hccn"]["links"]] == ["UP"] * 16, node["problems"]
+    assert all(link["ip"]["address"] and link["tls"] and link["health"] for link in node["hccn"]["links"])
     found = findings.findings(node, {"driver": {"version": "25.2.0"}}, generation="a3")
     assert "DKR-001" in {f["id"] for f in found}
     assert "DEV-004" not in {f["id"] for f in found}

@@ -260,6 +260,20 @@ class Origin:
         return resumed
 
 
+def _no_such_paths(
+    request: Request, unmatched: Sequence[str], entries: Sequence[TreeEntry], commit: str
+) -> ArtifactError:
+    names = [entry.path for entry in entries]
+    lines = []
+    for pattern in unmatched:
+        near = near_names(pattern, names)
+        lines.append("%s (%s)" % (pattern, "near: " + ", ".join(near) if near else "nothing has a name like it"))
+    return ArtifactError(
+        "%s at %s (%s) holds %d files, but not: %s. Correct the path, or the revision."
+        % (request.repository, request.revision, commit[:12], len(names), "; ".join(lines))
+    )
+
+
 def describe_lost(request: Request, commit: str, dest: str) -> str:
     """Return the message for a commit that the origin does not hand out any more."""
     if request.commit:
@@ -272,18 +286,4 @@ def describe_lost(request: Request, commit: str, dest: str) -> str:
         "%s no longer hands out commit %s, which %s was when this host began to download it: the revision was "
         "rewritten, or %s was filled from another repository. Set refresh to take what it is now, or pin a commit "
         "that the origin still has." % (request.repository, commit, request.revision, dest)
-    )
-
-
-def _no_such_paths(
-    request: Request, unmatched: Sequence[str], entries: Sequence[TreeEntry], commit: str
-) -> ArtifactError:
-    names = [entry.path for entry in entries]
-    lines = []
-    for pattern in unmatched:
-        near = near_names(pattern, names)
-        lines.append("%s (%s)" % (pattern, "near: " + ", ".join(near) if near else "nothing has a name like it"))
-    return ArtifactError(
-        "%s at %s (%s) holds %d files, but not: %s. Correct the path, or the revision."
-        % (request.repository, request.revision, commit[:12], len(names), "; ".join(lines))
     )

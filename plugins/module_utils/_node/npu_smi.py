@@ -82,12 +82,11 @@ def read(host: Host, chosen: set[str]) -> dict[str, Any]:
     found["devices"], found["processes"] = table["devices"], table["processes"]
     if done.exit_status:
         tool["warnings"] = [*tool["warnings"], "npu-smi info ended with status %s" % done.exit_status]
-    _read_more(host, chosen, found)
     try:
-        _require_chips_of_the_map(found)
+        _read_more(host, chosen, found)
     except NpuSmiError as exc:
         # What a table that is not whole says of processes is not whole either.
-        return dict(empty(), npu_smi=dict(tool, **_error_of(exc)))
+        return dict(empty(), npu_smi=dict(tool, process_table=False, **_error_of(exc)))
     return found
 
 
@@ -117,8 +116,8 @@ def _require_chips_of_the_map(found: Mapping[str, Any]) -> None:
 
 
 def _read_more(host: Host, chosen: set[str], found: dict[str, Any]) -> None:
+    """Ask npu-smi for more; raises NpuSmiError when that shows the table not to be whole."""
     path = found["npu_smi"]["path"]
-
     hung: list[str] = []
 
     def ask(*words: str) -> Optional[str]:
@@ -142,6 +141,7 @@ def _read_more(host: Host, chosen: set[str], found: dict[str, Any]) -> None:
 
     answer = parsed(ask("-m"), "-m")
     found["chips"] = [c for c in (answer or {}).get("chips", []) if not c.get("mcu")]
+    _require_chips_of_the_map(found)
     if "topology" in chosen:
         answer = parsed(ask("-t", "topo"), "-t", "topo")
         if answer:

@@ -10,9 +10,9 @@ import textwrap
 from typing import Any, Mapping, Optional, Sequence
 from xml.etree import ElementTree
 
+from .._base.text import printable
 from .catalogue import CATALOGUE, catalogue
 from .check import AREAS
-from .words import printable
 
 _WIDTH = 118
 # From so many hosts on, hosts whose row of the table would read the same share one.
@@ -51,7 +51,7 @@ def build(
         if found is None:
             entry["reason"] = (reasons or {}).get(host) or "unreachable, or failed before the checks (see above)"
             entry["worst"] = NOT_CHECKED
-            entry["summary"] = printable("%s was not checked: %s" % (host, entry["reason"]))
+            entry["summary"] = _printable("%s was not checked: %s" % (host, entry["reason"]))
             report["not_checked"].append(host)
             continue
         for finding in found:
@@ -88,7 +88,7 @@ def host_text(host: str, findings: Sequence[Mapping[str, Any]]) -> str:
     lines = ["%s is not ready, %s:" % (host, _count(len(errors), "error"))]
     for finding in errors:
         lines.append("%s %s. Fix: %s." % (finding["id"], finding["message"], finding["fix"].rstrip(".")))
-    return printable("\n".join(lines))
+    return _printable("\n".join(lines))
 
 
 def host_summary(host: str, findings: Sequence[Mapping[str, Any]]) -> str:
@@ -98,7 +98,7 @@ def host_summary(host: str, findings: Sequence[Mapping[str, Any]]) -> str:
         if wrong:
             named = dict.fromkeys("%s %s" % (f["id"], f["title"]) for f in wrong)
             counted = _count(len(wrong), severity)
-            return printable(
+            return _printable(
                 "%s has %s: %s. Details and fixes stand in the report below." % (host, counted, "; ".join(named))
             )
     return ""
@@ -188,7 +188,7 @@ def lines(report: Mapping[str, Any], heading: str = "") -> list[tuple[str, str]]
         for reason, names in reasons.items():
             out += [(line, "plain") for line in _wrap("%s: %s" % (_where(names, list(hosts)), reason), "  ")]
     out.append(("", "plain"))
-    return [(printable(line), tone) for line, tone in out]
+    return [(_printable(line), tone) for line, tone in out]
 
 
 def _tone(group: Mapping[str, Any]) -> str:
@@ -257,10 +257,10 @@ def junit(report: Mapping[str, Any]) -> str:
             findings.setdefault(host, []).append(group)
     root = ElementTree.Element("testsuites", name="preflight")
     for host, entry in report["hosts"].items():
-        suite = ElementTree.SubElement(root, "testsuite", name=printable(host))
+        suite = ElementTree.SubElement(root, "testsuite", name=_printable(host))
         if not entry["checked"]:
-            case = ElementTree.SubElement(suite, "testcase", classname=printable(host), name="reached")
-            ElementTree.SubElement(case, "error", message=printable(entry["reason"]))
+            case = ElementTree.SubElement(suite, "testcase", classname=_printable(host), name="reached")
+            ElementTree.SubElement(case, "error", message=_printable(entry["reason"]))
             suite.set("tests", "1")
             suite.set("errors", "1")
             continue
@@ -271,18 +271,23 @@ def junit(report: Mapping[str, Any]) -> str:
         for check in catalogue():
             name = "%s %s" % (check["id"], check["title"])
             case = ElementTree.SubElement(
-                suite, "testcase", classname=printable("%s.%s" % (host, check["area"])), name=name
+                suite, "testcase", classname=_printable("%s.%s" % (host, check["area"])), name=name
             )
             mine = found.get(check["id"], [])
             if any(f["severity"] == "error" and not f["ignored"] for f in mine):
                 failures += 1
                 text = "\n".join("%s\nfix: %s" % (f["message"], f["fix"]) for f in mine)
-                ElementTree.SubElement(case, "failure", message=printable(mine[0]["message"])).text = printable(text)
+                ElementTree.SubElement(case, "failure", message=_printable(mine[0]["message"])).text = _printable(text)
             elif any(f["ignored"] for f in mine):
-                ElementTree.SubElement(case, "skipped", message=printable("ignored: " + mine[0]["message"]))
+                ElementTree.SubElement(case, "skipped", message=_printable("ignored: " + mine[0]["message"]))
             elif mine:
                 words = "\n".join("warning: " + f["message"] for f in mine)
-                ElementTree.SubElement(case, "system-out").text = printable(words)
+                ElementTree.SubElement(case, "system-out").text = _printable(words)
         suite.set("tests", str(len(CATALOGUE)))
         suite.set("failures", str(failures))
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def _printable(text: Any) -> str:
+    """Text of tools and names of hosts without what a terminal would obey; line breaks stay."""
+    return printable(str(text), keep="\n")

@@ -300,14 +300,16 @@ def _pending(f: Facts) -> Iterator[Found]:
     "SYS-019",
     WARNING,
     "Few processors for the chips",
-    what="vllm-ascend binds its workers to processors only where there are 5 or more for each chip; below, it leaves "
-    "the binding out without an error, and throughput varies.",
+    what="On aarch64 vllm-ascend binds its workers to processors where there are 5 or more for each chip; below, it "
+    "leaves the binding out without an error, and throughput varies.",
     fix="give the host more processors, or serve on fewer chips",
     needs=("system", "npu"),
 )
 def _processors(f: Facts) -> Iterator[Found]:
     processors = (f.node.get("tuning") or {}).get("processors")
-    if processors and f.devices and processors < PROCESSORS_PER_CHIP * len(f.devices):
+    if not processors or not f.devices or f.node.get("architecture") != "aarch64":
+        return
+    if processors < PROCESSORS_PER_CHIP * len(f.devices):
         yield Found(
             "%d processors for %d chips" % (processors, len(f.devices)),
             "%d for each chip (%d)" % (PROCESSORS_PER_CHIP, PROCESSORS_PER_CHIP * len(f.devices)),

@@ -76,11 +76,3 @@ def by_holder(
 def holds(device: Mapping[str, Any]) -> bool:
     """Whether somebody is known to hold a chip, other than by being able to."""
     return any(h["how"] != "privileged" or h["managed"] for h in device["holders"])
-
-
-def printable(text: Any) -> str:
-    """The text with everything escaped that a terminal would obey or hide: control characters, direction marks.
-
-    What a tool printed and what an inventory calls a host is not ours. Line breaks stay.
-    """
-    return "".join(c if c == "\n" or c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text))

@@ -698,6 +698,8 @@ SILENT: list[tuple[str, Callable[[Node], None]]] = [
         put("kernels", kernels("5.10.0-216", ("5.10.0-216", True), ("5.10.0-250", None)))),
     ("an older kernel without the module",
         put("kernels", kernels("5.10.0-216", ("5.10.0-100", False), ("5.10.0-216", True)))),
+    ("few processors where workers are not bound", both(
+        put("tuning processors", 2), put("architecture", "x86_64"))),
     ("40 processors for 8 chips", put("tuning processors", 40)),
     ("chips whose links are down where one host serves alone", put("hccn links", card_ports(status="DOWN"))),
     ("a redacted version", both(put("npu_smi driver_version", "xxx"), put("npu_smi npu_smi_version", "xxx"))),

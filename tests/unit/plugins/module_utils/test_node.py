@@ -730,18 +730,13 @@ def test_a_chip_that_hangs_is_asked_once_and_the_others_are_read(a2: Machine) ->
     assert "-i 2 -link -g` did not end within its deadline (davinci2)" in problem["message"]
 
 
-def test_all_chips_share_one_deadline(a2: Machine) -> None:
-    def run(argv: Any, **more: Any) -> Completed:
-        if os.path.basename(argv[0]) == "hccn_tool":
-            time.sleep(more["timeout"])
-            return Completed(tuple(argv), None, "", "", True)
-        return a2.run(argv, **more)
-
-    began = time.monotonic()
-    node = collect.collect(Host(root=str(a2.root), run=run, timeout=0.2), gather_subset=["npu", "network"])
-    assert time.monotonic() - began < 3
+def test_where_chips_hang_the_others_are_not_waited_for(a2: Machine) -> None:
+    for index in range(8):
+        a2.answers["hccn_tool -i %d -link -g" % index] = (None, "", "")
+    node = collect.collect(a2.host(), gather_subset=["npu", "network"])
     assert node["hccn"]["links"] == []
-    assert "0.2 s for all chips were used up" in node["problems"][-1]["message"]
+    assert len([c for c in a2.calls if c.startswith("hccn_tool")]) == 2
+    assert node["problems"][-1]["message"] == "davinci2, 3, 4, 5, 6, 7 not asked, because davinci0, 1 did not answer"
 
 
 def test_the_same_refusal_of_several_chips_is_one_problem(a2: Machine) -> None:

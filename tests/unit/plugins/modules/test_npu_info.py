@@ -79,7 +79,28 @@ def test_every_key_that_is_read_is_in_the_sample(name, tmp_path):
     node = _node.collect(Host(root=str(tmp_path), run=run))
     sample = yaml.safe_load(npu_info.RETURN)["node"]["contains"][name]["sample"]
     found, shown = (v[0] if isinstance(v, list) else v for v in (node[name], sample))
-    assert set(found) == set(shown)
+    added = {"artifacts"} if name == "disk" else set()  # by the module itself
+    assert set(found) | added == set(shown)
+
+
+def test_what_is_complete_below_a_path_is_told(capsys, tmp_path):
+    folder = tmp_path / "models" / "m" / ".git" / "ascend-fleet"
+    folder.mkdir(parents=True)
+    (folder / "state.json").write_text("{}")
+    _status, result = run(capsys, gather_subset=["disk"], paths=[str(tmp_path)], timeout=5)
+    (disk,) = result["node"]["disk"]
+    assert [(a["folder"], a["requests"]) for a in disk["artifacts"]] == [(str(tmp_path / "models" / "m"), [])]
+
+
+def test_artifacts_that_cannot_be_read_are_a_problem_and_not_nothing(capsys, tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", path + "/models/m\x1b")
+
+    monkeypatch.setattr(npu_info, "present_artifacts", refuse)
+    _status, result = run(capsys, gather_subset=["disk"], paths=[str(tmp_path)], timeout=5)
+    assert result["node"]["disk"][0]["artifacts"] is None
+    (problem,) = [p for p in result["node"]["problems"] if p["subject"] == "artifacts"]
+    assert problem["message"] == "%s/models/m\\x1b: Permission denied" % tmp_path
 
 
 def test_subsets_are_documented():
