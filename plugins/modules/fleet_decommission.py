@@ -194,7 +194,7 @@ def remove(params: dict[str, Any], places: host_data.Places, removal: Removal) -
     for root in roots if params["what"] else ():
         removal.empty_folders(root)
     if "service" in params["what"]:
-        removal.paths(detached.leftovers(os.path.expanduser(detached.ASYNC_FOLDER)))
+        removal.paths(detached.leftovers(detached.async_folder()))
     if "service" in params["what"] and os.path.isdir(params["configuration"]):
         removal.paths([params["configuration"]])  # the last, as it holds the note
     return roots

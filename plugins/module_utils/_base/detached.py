@@ -20,6 +20,11 @@ FILE_NAME = "progress"
 _YOUNG_SECONDS = 120.0
 
 
+def async_folder() -> str:
+    """Ansible's folder for asynchronous jobs of the user who runs this, unless ``async_dir`` is set."""
+    return os.path.expanduser(ASYNC_FOLDER)
+
+
 def leftovers(base: str, proc: str = "/proc") -> list[str]:
     """The paths of what ended jobs have left below ``base``, Ansible's folder for asynchronous jobs.
 

@@ -120,7 +120,7 @@ class TestWait:
         )
         argv = ["/bin/sh", str(tools.root / "etc" / "wait-for-chips.sh"), "0", str(tools.npu_smi), NODE, "0:0", "1:0"]
         environment = {**os.environ, "ASCEND_FLEET_LOCK": str(tools.root / "lock")}
-        several = [subprocess.Popen(argv, env=environment) for _ in range(4)]
+        several = [subprocess.Popen(argv, env=environment) for _count in range(4)]
         assert [one.wait(timeout=60) for one in several] == [0, 0, 0, 0]
 
 
