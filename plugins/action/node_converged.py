@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from typing import Any, Mapping, Optional
 
+from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
 from ..module_utils._artifacts.errors import ArtifactError
@@ -16,6 +17,8 @@ from ..module_utils._serving.container import SECRET
 from ..plugin_utils._play_variables import HostVariables, SettingsError, role_defaults, role_settings
 
 _ROLES = ("model_artifacts", "vllm_image", "vllm_serve")
+#: What says which artifacts there are to be, and where.
+_ARTIFACTS = ("release", "generation", "architecture", "root", "origin", "refresh", "rehash")
 #: What of a request identifies it and where it lies; from where it comes is of no consequence once it is there.
 _IDENTITY = ("repository", "identity", "revision", "commit", "dest", "former_dest", "paths", "exclude", "checksums")
 #: What the plan of the replicas reads of a node.
@@ -67,9 +70,9 @@ def arguments_of(variables: Mapping[str, Any], known: Mapping[str, Any]) -> dict
         raise Unknown("%s is set, so what is wanted is known to the roles alone" % chosen[0])
     try:
         node = variables["npu_preflight_node"]
-    except Exception as exc:  # whatever the template of a role that did not run raises
+    except (AnsibleError, KeyError) as exc:
         raise Unknown("the role npu_preflight has not read the node in this run") from exc
-    artifacts = role_settings(variables, "model_artifacts")
+    artifacts = role_settings(variables, "model_artifacts", _ARTIFACTS)
     if artifacts["refresh"] or artifacts["rehash"]:
         raise Unknown("model_artifacts_refresh or model_artifacts_rehash asks for work in any case")
     release = artifacts["release"]

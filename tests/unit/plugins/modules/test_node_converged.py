@@ -1,0 +1,156 @@
+# Copyright (c) 2026, ascend.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""node_converged: what it takes for a host to be left alone. Anything unknown is a reason not to."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+
+import pytest
+from ansible.module_utils.testing import patch_module_args
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.request import Outcome
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.tree import Wanted
+from ansible_collections.ascend.fleet.plugins.module_utils._host.docker import DockerError
+from ansible_collections.ascend.fleet.plugins.module_utils._host.systemd import SystemdError
+from ansible_collections.ascend.fleet.plugins.modules import node_converged
+
+IMAGE_ID = "sha256:" + "4b" * 32
+UNIT = {
+    "name": "vllm-m@0.service",
+    "replica": 0,
+    "url": "http://127.0.0.1:8010",
+    "port": 8010,
+    "container_name": "vllm-m-0",
+    "served_model_name": "m",
+    "release": "r",
+    "indices": [0],
+    "secrets": {"VLLM_API_KEY": "key"},
+}
+REQUEST = {"repository": "https://h/A/b.git", "revision": "main", "dest": "/d", "paths": ["*"], "exclude": []}
+
+
+class Site:
+    """A host on which everything is as wanted, until a test says otherwise."""
+
+    def __init__(self):
+        self.settled = True
+        self.image = node_converged.store.Outcome(image_id=IMAGE_ID)
+        self.quick = True
+        self.contents = {"components": {}}
+        self.report = [{"name": UNIT["name"], "changed": False, "steps": [], "reason": None}]
+        self.removed, self.support = [], []
+        self.ready = True
+        self.settings = None
+
+    def is_settled(self, repository):
+        files = [Wanted("a", "0" * 64, 1, True, "b")] if self.settled else []
+        return Outcome(settled=self.settled, dest=repository.request.dest, files=files)
+
+    def ensure(self, wanted, docker, *, check):
+        assert check
+        if isinstance(self.image, Exception):
+            raise self.image
+        return self.image
+
+    def plan(self, node, release, settings):
+        self.settings = settings
+        return [UNIT]
+
+    def present(self, host, units, secrets):
+        assert host.check
+        assert secrets == UNIT["secrets"]
+        if isinstance(self.report, Exception):
+            raise self.report
+        return self.report, self.removed, self.support
+
+    def look(self, watcher):
+        for watch in watcher.watches:
+            watch.ready = self.ready
+
+
+@pytest.fixture
+def site(monkeypatch):
+    found = Site()
+    module = node_converged
+    monkeypatch.setattr(module.Repository, "is_settled", lambda repository: found.is_settled(repository))
+    monkeypatch.setattr(module.store, "ensure", found.ensure)
+    monkeypatch.setattr(module.store, "is_quickly_read", lambda wanted: found.quick)
+    monkeypatch.setattr(
+        module.verify, "verify", lambda wanted, docker, check: module.verify.Verified("m", IMAGE_ID, found.contents)
+    )
+    monkeypatch.setattr(module.plan, "plan_replicas", found.plan)
+    monkeypatch.setattr(module.units.Host, "present", lambda host, units, secrets: found.present(host, units, secrets))
+    monkeypatch.setattr(module.ready.Watcher, "look_ready", lambda watcher: found.look(watcher))
+    return found
+
+
+def ask(**more):
+    """The module's result."""
+    arguments = {
+        "requests": [REQUEST, {**REQUEST, "dest": "/w"}],
+        "image": {"path": "/d/a.tar", "tag": "t", "image_id": None, "cache": None, "record": None},
+        "verify": {"components": {}},
+        "settings": {"environment": {"A": "1"}},
+        "secrets": {"HF_TOKEN": "token-of-somebody"},
+        "api_key": "key-of-the-service",
+        **more,
+    }
+    out = io.StringIO()
+    with patch_module_args(arguments), contextlib.redirect_stdout(out), pytest.raises(SystemExit):
+        node_converged.main()
+    return json.loads(out.getvalue())
+
+
+def test_a_host_that_is_as_wanted_is_converged(site):
+    result = ask()
+    assert result["converged"], result
+    assert (result["changed"], result["reasons"]) == (False, [])
+    assert (result["image_id"], result["weights"]) == (IMAGE_ID, "/w")
+    assert [r["unit"] for r in result["replicas"]] == ["vllm-m@0.service"]
+    assert (site.settings.image, site.settings.weights) == (IMAGE_ID, "/w")
+    assert site.settings.environment == {"A": "1", "HF_TOKEN": "token-of-somebody"}
+    assert "token-of-somebody" not in json.dumps(result)
+
+
+def test_what_somebody_has_chosen_holds(site):
+    ask(settings={"image": "mine", "weights": "/mine", "weights_content": "c"})
+    assert (site.settings.image, site.settings.weights, site.settings.weights_content) == ("mine", "/mine", "c")
+
+
+def test_the_image_is_not_verified_where_that_is_switched_off(site):
+    site.contents = None
+    assert ask(verify={})["converged"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("settled", False, "A/b of main is not complete in /d"),
+        ("image", node_converged.store.Outcome(loaded=True, message="it would be loaded"), "it would be loaded"),
+        ("image", node_converged.store.Outcome(image_id=IMAGE_ID, unread=True), "image"),
+        ("image", node_converged.store.Outcome(image_id=IMAGE_ID, unrecorded=True), "image"),
+        ("image", DockerError("`docker info` did not end within its deadline"), "docker info"),
+        ("quick", False, "/d/a.tar"),
+        ("contents", None, "image"),
+        (
+            "report",
+            [{"name": "u", "changed": True, "steps": ["restart"], "reason": "its container runs another"}],
+            "u: restart (its container runs another)",
+        ),
+        ("removed", ["vllm-old@0.service"], "vllm-old@0.service: remove"),
+        ("support", ["/etc/ascend-fleet/x.sh"], "/etc/ascend-fleet/x.sh: write"),
+        ("report", SystemdError("`systemctl show` ended with status 1"), "systemctl show"),
+        ("ready", False, "vllm-m@0.service"),
+    ],
+)
+def test_anything_else_and_anything_unknown_is_a_reason(site, name, value, words):
+    setattr(site, name, value)
+    result = ask()
+    assert not result["converged"]
+    assert not result.get("failed")
+    assert len(result["reasons"]) == 1
+    assert words in result["reasons"][0]
+    assert "replicas" not in result
