@@ -255,6 +255,7 @@ node:
         default_runtime: runc
         runtimes: [io.containerd.runc.v2, runc]
         storage_driver: overlay2
+        image_store: docker
         cgroup_version: "2"
         cgroup_driver: systemd
         root_dir: /var/lib/docker

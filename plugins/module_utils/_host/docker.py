@@ -229,6 +229,7 @@ def parse_info(text: str) -> dict[str, Any]:
         "default_runtime": raw.get("DefaultRuntime") or None,
         "runtimes": sorted(raw.get("Runtimes") or {}),
         "storage_driver": raw.get("Driver") or None,
+        "image_store": _image_store(raw),
         "cgroup_version": str(raw.get("CgroupVersion") or "") or None,
         "cgroup_driver": raw.get("CgroupDriver") or None,
         "root_dir": raw.get("DockerRootDir") or None,
@@ -239,12 +240,19 @@ def parse_info(text: str) -> dict[str, Any]:
     }
 
 
+def _image_store(raw: dict[str, Any]) -> str:
+    """``containerd`` where images lie in containerd's store, which has other image IDs, and else ``docker``."""
+    status = dict(pair for pair in raw.get("DriverStatus") or [] if isinstance(pair, list) and len(pair) == 2)
+    return "containerd" if str(status.get("driver-type") or "").startswith("io.containerd.snapshotter") else "docker"
+
+
 _INFO_EMPTY: dict[str, Any] = {
     "engine": None,
     "server_version": None,
     "default_runtime": None,
     "runtimes": [],
     "storage_driver": None,
+    "image_store": None,
     "cgroup_version": None,
     "cgroup_driver": None,
     "root_dir": None,

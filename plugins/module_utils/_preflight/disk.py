@@ -16,7 +16,8 @@ def _image_is_loaded(f: Facts) -> bool:
     """Whether docker holds the release's image: by its ID where the release pins one, else by its tag."""
     loaded = f.docker.get("images") or []
     ids, tags = {i["id"] for i in loaded}, {t for i in loaded for t in i["tags"]}
-    return any(i["image_id"] in ids if i.get("image_id") else i.get("tag") in tags for i in f.images)
+    pinned = [i for i in f.images if i.get("image_id") and f.has_pinned_ids]
+    return any(i["image_id"] in ids if i in pinned else i.get("tag") in tags for i in f.images)
 
 
 def _disk_needs(f: Facts) -> Iterator[tuple[str, str, int, int, Optional[str]]]:

@@ -178,7 +178,7 @@ def _name_clash(f: Facts) -> Iterator[Found]:
     needs=("docker",),
 )
 def _other_image(f: Facts) -> Iterator[Found]:
-    for image in f.images:
+    for image in f.images if f.has_pinned_ids else ():
         for loaded in f.docker.get("images") or []:
             if image.get("image_id") and image.get("tag") in loaded["tags"] and loaded["id"] != image["image_id"]:
                 yield Found("%s is %s" % (image["tag"], loaded["id"][:19]), "%s" % str(image["image_id"])[:19])

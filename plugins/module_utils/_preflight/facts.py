@@ -102,6 +102,11 @@ class Facts:
         ]
 
     @property
+    def has_pinned_ids(self) -> bool:
+        """Whether docker knows images by the IDs that a release pins; containerd's store has IDs of its own."""
+        return self.docker.get("image_store") != "containerd"
+
+    @property
     def has_driver(self) -> bool:
         """Whether a driver is installed, as far as is known; without one its consequences are not worth a word."""
         return bool(self.version("driver")) or "versions" not in (self.node.get("gathered") or [])

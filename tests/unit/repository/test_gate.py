@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -137,10 +138,9 @@ def test_the_inputs_of_a_step_exist() -> None:
 
 
 def test_the_unit_tests_run_once_on_each_version() -> None:
-    assert sorted(entry.name for entry in gate.steps() if "unit" in " ".join(entry.argv)) == [
-        "units-3.11",
-        "units-3.13",
-    ]
+    words = {entry.name: " ".join(entry.argv).replace(str(gate.ROOT), "") for entry in gate.steps()}
+    found = sorted(name for name, said in words.items() if re.search(r"\bansible_test.sh units\b|tests/unit\b", said))
+    assert found == ["units-3.11", "units-3.13"]
 
 
 def test_the_recorded_durations_are_those_of_steps() -> None:

@@ -80,9 +80,19 @@ class Site:
         groups = {"npu_hosts": {"children": {"atlas_a2": {"hosts": hosts}}}}
         inventory = self.folder / "inventory" / "hosts.yml"
         inventory.write_text(yaml.safe_dump({"all": {"vars": variables, "children": groups}}))
-        program = Path(sys.executable).with_name("ansible-playbook")
+        program = Path(sys.executable)
         done = subprocess.run(
-            [str(program), "-i", str(inventory), playbook, "--connection=local", *arguments],
+            [
+                str(program),
+                "-m",
+                "ansible",
+                "playbook",
+                "-i",
+                str(inventory),
+                playbook,
+                "--connection=local",
+                *arguments,
+            ],
             env={
                 **os.environ,
                 "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),

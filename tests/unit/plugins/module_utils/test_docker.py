@@ -279,3 +279,16 @@ class TestChanges:
 )
 def test_is_managed(labels, ours):
     assert _docker.is_managed(labels) is ours
+
+
+@pytest.mark.parametrize(
+    ("status", "store"),
+    [
+        ([["driver-type", "io.containerd.snapshotter.v1"]], "containerd"),
+        ([["Backing Filesystem", "xfs"], ["Supports d_type", "true"]], "docker"),
+        (None, "docker"),
+    ],
+)
+def test_the_image_store_is_told_by_the_drivers_status(status: Any, store: str) -> None:
+    text = json.dumps({"ServerVersion": "29.0", "Driver": "overlayfs", "DriverStatus": status})
+    assert _docker.parse_info(text)["image_store"] == store

@@ -130,6 +130,7 @@ def healthy(generation: str = "a2") -> Node:
         server_version="24.0.7",
         default_runtime="runc",
         storage_driver="overlay2",
+        image_store="docker",
         root_dir="/var/lib/docker",
         root_mount="/",
         root_free_bytes=500 * GIB,
@@ -710,6 +711,10 @@ SILENT: list[tuple[str, Callable[[Node], None]]] = [
     ("an image that is loaded already", both(
         put("docker root_free_bytes", 50 * GIB), put("disk 0 free_bytes", 90 * GIB),
         put("docker images", [{"id": "sha256:" + "1" * 64, "tags": ["vllm-ascend:r-a2"]}]))),
+    ("an image that is loaded already, in containerd's store", both(
+        put("docker root_free_bytes", 50 * GIB), put("disk 0 free_bytes", 90 * GIB),
+        put("docker image_store", "containerd"),
+        put("docker images", [{"id": "sha256:" + "2" * 64, "tags": ["vllm-ascend:r-a2"]}]))),
     ("a driver that the firmware lists", both(
         put("versions firmware compatible_version_drv", [["24.1.rc3", "24.1.rc3."], ["25.2.0", "25.2.0."]]),
         put("versions firmware package_version", None))),
