@@ -80,7 +80,7 @@ class Site:
         groups = {"npu_hosts": {"children": {"atlas_a2": {"hosts": hosts}}}}
         inventory = self.folder / "inventory" / "hosts.yml"
         inventory.write_text(yaml.safe_dump({"all": {"vars": variables, "children": groups}}))
-        program = Path(sys.executable)
+        program = [sys.executable, "-m", "ansible", "playbook"]
         done = subprocess.run(
             [
                 str(program),
@@ -98,7 +98,7 @@ class Site:
                 "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
                 "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".collections"),
                 "ANSIBLE_NOCOLOR": "1",
-                "PATH": "%s:%s" % (program.parent, os.environ["PATH"]),
+                "PATH": "%s:%s" % (Path(sys.executable).parent, os.environ["PATH"]),
             },
             capture_output=True,
             text=True,
