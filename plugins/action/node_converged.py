@@ -47,9 +47,9 @@ class ActionModule(ActionBase):
         self.validate_argument_spec(argument_spec={})
         known = task_vars or {}
         try:
-            arguments = arguments_of(
-                HostVariables({**role_defaults(self._loader, _ROLES), **known}, self._loader), known
-            )
+            variables = {**role_defaults(self._loader, _ROLES), **known}
+            templar = self._templar.copy_with_new_env(available_variables=variables)
+            arguments = arguments_of(HostVariables(variables, templar), known)
         except (Unknown, SettingsError, SelectionError, ArtifactError) as exc:
             # The roles put the same question and say in their own words what is wrong.
             return {**result, "changed": False, "converged": False, "reasons": [str(exc)]}

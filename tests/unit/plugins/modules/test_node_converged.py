@@ -37,23 +37,21 @@ class Site:
 
     def __init__(self):
         self.settled = True
-        self.image = node_converged.store.Outcome(image_id=IMAGE_ID)
+        self.image = lambda: node_converged.store.Outcome(image_id=IMAGE_ID)
         self.quick = True
         self.contents = {"components": {}}
-        self.report = [{"name": UNIT["name"], "changed": False, "steps": [], "reason": None}]
+        self.report = lambda: [{"name": UNIT["name"], "changed": False, "steps": [], "reason": None}]
         self.removed, self.support = [], []
         self.ready = True
         self.settings = None
 
-    def is_settled(self, repository):
+    def settle(self, repository):
         files = [Wanted("a", "0" * 64, 1, True, "b")] if self.settled else []
         return Outcome(settled=self.settled, dest=repository.request.dest, files=files)
 
     def ensure(self, wanted, docker, *, check):
         assert check
-        if isinstance(self.image, Exception):
-            raise self.image
-        return self.image
+        return self.image()
 
     def plan(self, node, release, settings):
         self.settings = settings
@@ -62,28 +60,35 @@ class Site:
     def present(self, host, units, secrets):
         assert host.check
         assert secrets == UNIT["secrets"]
-        if isinstance(self.report, Exception):
-            raise self.report
-        return self.report, self.removed, self.support
+        return self.report(), self.removed, self.support
 
     def look(self, watcher):
         for watch in watcher.watches:
             watch.ready = self.ready
 
 
+def method_of(function):
+    """A method that hands its object on to a function."""
+
+    def method(self, *arguments):
+        return function(self, *arguments)
+
+    return method
+
+
 @pytest.fixture
 def site(monkeypatch):
     found = Site()
     module = node_converged
-    monkeypatch.setattr(module.Repository, "is_settled", lambda repository: found.is_settled(repository))
+    monkeypatch.setattr(module.Repository, "is_settled", method_of(found.settle))
     monkeypatch.setattr(module.store, "ensure", found.ensure)
     monkeypatch.setattr(module.store, "is_quickly_read", lambda wanted: found.quick)
     monkeypatch.setattr(
         module.verify, "verify", lambda wanted, docker, check: module.verify.Verified("m", IMAGE_ID, found.contents)
     )
     monkeypatch.setattr(module.plan, "plan_replicas", found.plan)
-    monkeypatch.setattr(module.units.Host, "present", lambda host, units, secrets: found.present(host, units, secrets))
-    monkeypatch.setattr(module.ready.Watcher, "look_ready", lambda watcher: found.look(watcher))
+    monkeypatch.setattr(module.units.Host, "present", method_of(found.present))
+    monkeypatch.setattr(module.ready.Watcher, "look_ready", method_of(found.look))
     return found
 
 
@@ -125,6 +130,17 @@ def test_the_image_is_not_verified_where_that_is_switched_off(site):
     assert ask(verify={})["converged"]
 
 
+def answer(value):
+    """A function that returns the value, or raises it."""
+
+    def given():
+        if isinstance(value, Exception):
+            raise value
+        return value
+
+    return given
+
+
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
@@ -147,7 +163,7 @@ def test_the_image_is_not_verified_where_that_is_switched_off(site):
     ],
 )
 def test_anything_else_and_anything_unknown_is_a_reason(site, name, value, words):
-    setattr(site, name, value)
+    setattr(site, name, answer(value) if name in ("image", "report") else value)
     result = ask()
     assert not result["converged"]
     assert not result.get("failed")
