@@ -25,7 +25,11 @@ SLOW = "tc qdisc replace dev eth0 root tbf rate %s burst 64kb latency 50ms"
 
 @pytest.fixture(scope="module")
 def inventory(request):
-    return request.config.getoption("ansible_inventory")
+    """The inventory with its lock. molecule puts an inventory of its own before it, and the first one has the lock."""
+    path = request.config.getoption("ansible_inventory")
+    status, output = playbook(path, "playbooks/lock.yml")
+    assert status == 0, output
+    return path
 
 
 @pytest.fixture(scope="module")
