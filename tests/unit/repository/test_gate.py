@@ -139,8 +139,11 @@ def test_the_inputs_of_a_step_exist() -> None:
 
 def test_the_unit_tests_run_once_on_each_version() -> None:
     words = {entry.name: " ".join(entry.argv).replace(str(gate.ROOT), "") for entry in gate.steps()}
-    found = sorted(name for name, said in words.items() if re.search(r"\bansible_test.sh units\b|tests/unit\b", said))
-    assert found == ["units-3.11", "units-3.13"]
+    assert {"units-3.11", "units-3.13"} <= set(words)
+    # Where the other Python is missing, its step says so instead.
+    found = {name for name, said in words.items() if re.search(r"\bansible_test.sh units\b|tests/unit\b", said)}
+    assert found <= {"units-3.11", "units-3.13"}
+    assert found
 
 
 def test_the_recorded_durations_are_those_of_steps() -> None:

@@ -17,6 +17,8 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[3]
+#: ansible-test works in a copy that lies where Ansible looks for collections; a checkout has a link in .collections/.
+COLLECTIONS = ROOT.parents[2] if ROOT.parts[-3] == "ansible_collections" else ROOT / ".collections"
 MODEL, IMAGES = "Qwen-AI/Qwen3.5-27B", "Eco-Tech/Qwen3.5-397B-A17B-w8a8-mtp"
 PLAYBOOK = [
     {"import_playbook": str(ROOT / "playbooks" / "lock.yml")},
@@ -80,23 +82,14 @@ class Site:
         groups = {"npu_hosts": {"children": {"atlas_a2": {"hosts": hosts}}}}
         inventory = self.folder / "inventory" / "hosts.yml"
         inventory.write_text(yaml.safe_dump({"all": {"vars": variables, "children": groups}}))
-        program = [sys.executable, "-m", "ansible", "playbook"]
+        # ansible-test's environment has the library, but not the program.
+        program = [sys.executable, "-m", "ansible.cli.playbook"]
         done = subprocess.run(
-            [
-                str(program),
-                "-m",
-                "ansible",
-                "playbook",
-                "-i",
-                str(inventory),
-                playbook,
-                "--connection=local",
-                *arguments,
-            ],
+            [*program, "-i", str(inventory), playbook, "--connection=local", *arguments],
             env={
                 **os.environ,
                 "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-                "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".collections"),
+                "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
                 "ANSIBLE_NOCOLOR": "1",
                 "PATH": "%s:%s" % (Path(sys.executable).parent, os.environ["PATH"]),
             },
