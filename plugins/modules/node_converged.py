@@ -15,7 +15,7 @@ description:
   - Asks what the roles C(model_artifacts), C(vllm_image) and C(vllm_serve) would ask of a host, one after the other and
     in one call, which are the recorded files, the loaded image and its recorded contents, units, containers and their
     configuration, and whether every replica is ready.
-  - On a host of which RV(converged) is true none of these roles has anything to do, so C(site.yml) leaves them out.
+  - On a host of which RV(converged) is true none of these roles has anything to do, so a play may leave them out.
     Anything else, and anything that cannot be told, is a reason to run them; nothing is decided here but that.
   - An action plugin puts the arguments together from the variables of those roles and what C(npu_preflight) has read.
     From a play it has no options.
