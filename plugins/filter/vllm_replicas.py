@@ -176,12 +176,11 @@ def vllm_replicas(
     except ValueError as exc:
         raise AnsibleFilterError("vllm_replicas: %s" % exc) from exc
     secrets = units[0]["secrets"] if units else {}
-    shown = ("replica", "url", "port", "container_name", "served_model_name", "release", "indices")
     return {
         "units": [{k: v for k, v in u.items() if k != "secrets"} for u in units],
         "secrets": secrets,
         "replicas": [{"unit": u["name"], "url": u["url"], "served_model_name": u["served_model_name"]} for u in units],
-        "endpoints": [{"unit": u["name"], **{k: u[k] for k in shown}} for u in units],
+        "endpoints": plan.endpoints(units),
     }
 
 

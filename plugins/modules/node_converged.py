@@ -204,8 +204,7 @@ def replicas(release: dict[str, Any], node: dict[str, Any], settings: Settings) 
     late = ["%s: %s" % (w.unit, w.text()) for w in watcher.watches if not w.ready]
     if late:
         raise NotConverged("; ".join(late))
-    shown = ("replica", "url", "port", "container_name", "served_model_name", "release", "indices")
-    return [{"unit": u["name"], **{key: u[key] for key in shown}} for u in planned]
+    return plan.endpoints(planned)
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ is downloaded. ``plan_replicas`` adds to it the command, the environment and the
 
 from __future__ import annotations
 
-from typing import Any, Mapping
+from typing import Any, Iterable, Mapping
 
 from .._npu import slots
 from .._release.serve_options import check_serve_options, check_together, check_variable
@@ -94,6 +94,12 @@ def plan_replicas(node: Mapping[str, Any], release: Mapping[str, Any], settings:
         raise ServingError("found weights in %r; needed an absolute path" % settings.weights)
     container.check_mounts(node, settings)
     return [_replica(entry, node, release, settings) for entry in layout]
+
+
+def endpoints(replicas: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Where the replicas of ``plan_replicas`` serve: what others need to know of each."""
+    shown = ("replica", "url", "port", "container_name", "served_model_name", "release", "indices")
+    return [{"unit": r["name"], **{key: r[key] for key in shown}} for r in replicas]
 
 
 def _replica(
