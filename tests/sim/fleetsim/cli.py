@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from .fleet import Fleet
+from .origin_server import OriginServer
 from .shell import FleetError, end_children, say
 from .spec import check_name
+from .status import status
 
 DESCRIPTION = """A simulated fleet of Ascend servers on this machine (Debian, root). Real: systemd, sshd, Docker, git,
 git-lfs. Simulated: the silicon and the engine. See tests/sim/README.md."""
@@ -99,7 +101,7 @@ def dispatch(options: argparse.Namespace) -> int:
     elif command == "down":
         fleet.down(options.cache)
     elif command == "status":
-        report = fleet.status()
+        report = status(fleet)
         print(json.dumps(report, indent=2)) if options.json else show(report)
         return 0 if healthy(report) else 1
     elif command == "break":
@@ -111,12 +113,12 @@ def dispatch(options: argparse.Namespace) -> int:
         argv = options.argv[1:] if options.argv[:1] == ["--"] else options.argv
         fleet.execute(options.host, argv)
     elif command == "origin-add":
-        added = fleet.origin_add(options.repository, options.path, options.file, options.plain)
+        added = OriginServer(fleet).add(options.repository, options.path, options.file, options.plain)
         print(json.dumps(added, indent=2))
     elif command == "origin-limit":
-        fleet.origin_limit(options.rate)
+        OriginServer(fleet).limit(options.rate)
     elif command == "origin-log":
-        print(fleet.origin_log())
+        print(OriginServer(fleet).log_of_requests())
     return 0
 
 

@@ -18,16 +18,16 @@ from typing import Any
 from . import rootfs
 from .machine import Docker, can_raise_limits
 from .rootfs import Base
-from .shell import FleetError, lock, output, read_json, run, sha256_file, step, write_json
+from .shell import FleetError, lock, output, read_json, run, sha256_file, step, try_again, write_json
 from .spec import ARCHITECTURES, content_hash, tree_hash
 
 SIM = Path(__file__).resolve().parents[1]
 FILES = Path(__file__).resolve().parent / "files"
 
 HOST_PACKAGES = (
-    "aria2", "ca-certificates", "curl", "dbus", "docker.io", "git", "git-lfs", "iproute2", "iptables", "kmod", "less",
-    "nginx", "openssh-client", "openssh-server", "opentracker", "procps", "psmisc", "python3", "rsync", "sudo",
-    "systemd", "systemd-sysv", "zstd",
+    "aria2", "ca-certificates", "curl", "dbus", "docker.io", "git", "git-lfs", "haproxy", "iproute2", "iptables",
+    "keepalived", "kmod", "less", "nftables", "nginx", "openssh-client", "openssh-server", "opentracker", "procps",
+    "psmisc", "python3", "rsync", "socat", "sudo", "systemd", "systemd-sysv", "zstd",
 )  # fmt: skip
 ORIGIN_PACKAGES = ("fcgiwrap", "git", "iproute2", "nginx-light", "procps", "python3")
 ENGINE_PACKAGES = ("python3",)
@@ -128,8 +128,9 @@ class HostImage:
             ],
             log=self.log,
         )
-        # For hosts that are mirrors. They bring services of their own, which on a host nobody has asked for.
-        run([*chroot, "systemctl", "disable", "nginx.service", "opentracker.service"], log=self.log)
+        # For hosts that are mirrors or gateways. They bring services of their own, which nobody has asked for.
+        unasked = ("haproxy.service", "keepalived.service", "nginx.service", "opentracker.service")
+        run([*chroot, "systemctl", "disable", *unasked], log=self.log)
         run(
             [*chroot, "systemctl", "mask", "console-getty.service", "getty@.service", "systemd-firstboot.service",
              "apt-daily.timer", "apt-daily-upgrade.timer", "e2scrub_all.timer", "fstrim.timer", "dpkg-db-backup.timer",
@@ -184,11 +185,10 @@ class OriginImage:
             if not pip.exists() or run([pip, "--version"], check=False).returncode != 0:
                 venv = ["/usr/bin/python3", "-m", "venv", "--clear", os.fspath(tool)]
                 run(venv, log=self.log, fix="apt-get install python3-venv")
-            run(
-                [pip, "install", "-q", "--no-compile", "--target", temporary,
-                 *ORIGIN_PYTHON, *GIFTLESS_NEEDS],
-                log=self.log, timeout=900, fix="see that pip can install giftless on this machine",
-            )  # fmt: skip
+            install = [os.fspath(pip), "install", "-q", "--no-compile", "--target", os.fspath(temporary)]
+            install += [*ORIGIN_PYTHON, *GIFTLESS_NEEDS]
+            fix = "see that pip can install giftless on this machine"
+            try_again("giftless", lambda: run(install, log=self.log, timeout=900, fix=fix))
             temporary.rename(target)
         return target
 

@@ -25,6 +25,7 @@ def render(
     addresses: Mapping[str, str],
     state: Path,
     origin_url: str | None,
+    spare: str | None = None,
 ) -> str:
     """YAML by hand: strings are JSON strings, which YAML reads as they are."""
     quote = json.dumps
@@ -41,6 +42,8 @@ def render(
     ]
     if origin_url:
         lines.append("    artifact_origin: %s" % quote(origin_url))
+    if spare:
+        lines.append("    sim_spare_address: %s" % quote(spare))
     groups: dict[str, list[str]] = {}
     for host in hosts:
         for group in host.groups:

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import threading
 from collections.abc import Iterable, Sequence
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .shell import FleetError, output, read_json, run, say, step, wait_for, write_atomic, write_json
+from .shell import FleetError, output, read_json, run, say, step, try_again, wait_for, write_json
 from .spec import CAP_SYS_RESOURCE, has_capability
 
 # Debian package -> a file that shows that it is there.
@@ -37,6 +38,14 @@ PACKAGES = {
 }
 OS_RELEASE = Path("/etc/os-release")
 LABEL = "ascend.fleet.sim"
+ROOT_LABEL = LABEL + ".root"
+
+# Another apt on this machine is waited for, and a mirror that stumbles is asked again.
+APT_GET = ("apt-get", "-q", "-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3")
+
+DOCKER_SOCKET = Path("/var/run/docker.sock")
+INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
+INOTIFY_INSTANCES = 1024
 
 
 def cache_home() -> Path:
@@ -69,15 +78,20 @@ def install_packages(log: Path) -> None:
     if not Path("/usr/bin/apt-get").exists():
         raise FleetError("missing on this machine, which has no apt-get: %s" % ", ".join(missing), fix)
     environment = {"DEBIAN_FRONTEND": "noninteractive"}
+
+    def install(packages: Sequence[str], fix: str) -> None:
+        update_lists(log, fix)
+        install = [*APT_GET, "install", "-y", "--no-install-recommends", *packages]
+        run(install, log=log, env=environment, timeout=1800, fix=fix)
+
     with step("installing Debian packages: %s" % " ".join(missing)):
-        run(["apt-get", "update", "-q"], log=log, env=environment, fix=fix)
-        run(
-            ["apt-get", "install", "-y", "-q", "--no-install-recommends", *missing],
-            log=log, env=environment, timeout=1800, fix=fix,
-        )  # fmt: skip
+        try_again("installing Debian packages", lambda: install(missing, fix))
         if not Path("/usr/bin/docker").exists():  # a package of its own in later releases
-            client = ["apt-get", "install", "-y", "-q", "docker-cli"]
-            run(client, log=log, env=environment, fix="apt-get install docker-cli")
+            try_again("installing docker-cli", lambda: install(["docker-cli"], "apt-get install docker-cli"))
+
+
+def update_lists(log: Path, fix: str) -> None:
+    run([*APT_GET, "update"], log=log, env={"DEBIAN_FRONTEND": "noninteractive"}, fix=fix)
 
 
 # ---------------------------------------------------------------- package mirror
@@ -130,7 +144,8 @@ def find_mirror(log: Path) -> Mirror:
 
     main, lines = ask()
     if not main:
-        run(["apt-get", "update", "-q"], log=log, fix="make apt-get update work on this machine")
+        fix = "make apt-get update work on this machine"
+        try_again("reading the package lists", lambda: update_lists(log, fix))
         main, lines = ask()
     if not main:
         raise FleetError(
@@ -206,7 +221,9 @@ class Daemon:
             return
         fix = "see %s" % self.log
         pid = self._pid()
-        if pid is None:
+        if pid is None and accepts(DOCKER_SOCKET):  # one that is not ours, on a machine that is busy
+            wait_for("dockerd answers", self.docker.answers, 60, "see why `docker version` does not answer")
+        elif pid is None:
             places = ("/usr/sbin/dockerd", "/usr/bin/dockerd")
             program = next((path for path in places if Path(path).exists()), "dockerd")
             self.home.mkdir(parents=True, exist_ok=True)
@@ -217,10 +234,14 @@ class Daemon:
                 "iptables": save_rules(),
                 "ip_forward": Path("/proc/sys/net/ipv4/ip_forward").read_text().strip(),
                 "docker0": Path("/sys/class/net/docker0").exists(),
+                "inotify": INOTIFY.read_text().strip(),
             }
             before = read_json(self.state)
             if "iptables" in before:  # a daemon of ours that died: what was there before it counts
                 remember = {key: before[key] for key in remember}
+            # Every host's systemd takes some instances: with the kernel's 128 the twentieth host does not boot.
+            if int(INOTIFY.read_text()) < INOTIFY_INSTANCES:
+                INOTIFY.write_text("%d\n" % INOTIFY_INSTANCES)
             with step("starting dockerd"):
                 with self.log.open("ab") as sink:
                     process = subprocess.Popen(
@@ -272,6 +293,18 @@ class Daemon:
             run(["iptables-restore"], input_bytes=(before or flushed(now)).encode(), check=False)
         if state.get("ip_forward") == "0":
             Path("/proc/sys/net/ipv4/ip_forward").write_text("0\n")
+        if state.get("inotify"):
+            INOTIFY.write_text("%s\n" % state["inotify"])
+
+
+def accepts(path: Path) -> bool:
+    """Whether a process listens at a socket, however long it takes to answer."""
+    with socket.socket(socket.AF_UNIX) as client:
+        try:
+            client.connect(str(path))
+        except OSError:
+            return False
+    return True
 
 
 def reap(pid: int) -> bool:
@@ -352,8 +385,14 @@ def parallel(jobs: Iterable[tuple[str, Any]]) -> None:
         raise errors[0]
 
 
-def write_script(path: Path, text: str) -> None:
-    write_atomic(path, text, 0o755)
+def abandoned(docker: Docker, kind: str) -> list[str]:
+    """The containers, or the networks, of fleets whose checkout has been removed: nobody can use them."""
+    found = []
+    for entry in docker.inspect(kind, *docker.names(kind, "label=" + LABEL)):
+        labels = (entry["Config"] if kind == "container" else entry).get("Labels") or {}
+        if ROOT_LABEL in labels and not Path(labels[ROOT_LABEL]).is_dir():
+            found.append(str(entry["Name"]).lstrip("/"))
+    return found
 
 
 def names_of(items: Sequence[Any]) -> str:

@@ -11,8 +11,8 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from .machine import Docker, Mirror, os_codename
-from .shell import FleetError, lock, run, say, step
+from .machine import Docker, Mirror
+from .shell import FleetError, lock, run, say, step, try_again
 from .spec import content_hash
 
 # Changes when what the functions below do to a tree changes.
@@ -108,13 +108,18 @@ class Base:
         packages = self.cache / "debs" / self.codename
         packages.mkdir(parents=True, exist_ok=True)
         keyring = ["--keyring", self.mirror.keyring] if self.mirror.keyring else []
-        with step("base system: debootstrap %s from this machine's mirror (no registry answers)" % self.codename):
+
+        def bootstrap() -> None:
+            remove(tree)  # debootstrap wants an empty one; what it has downloaded stays in its cache
             run(
                 [*NAMESPACE, "debootstrap", "--variant=minbase", "--cache-dir=%s" % packages, *keyring, self.codename,
                  tree, self.mirror.main],
                 log=self.log, timeout=1800,
                 fix="see that this machine's apt mirror offers %s" % self.codename,
             )  # fmt: skip
+
+        with step("base system: debootstrap %s from this machine's mirror (no registry answers)" % self.codename):
+            try_again("debootstrap", bootstrap)
 
 
 def prepare(tree: Path, mirror: Mirror, codename: str) -> None:
@@ -188,7 +193,3 @@ def strip(tree: Path, deeper: bool = False) -> None:
             remove(path)
     (tree / "var/lib/apt/lists/partial").mkdir(parents=True, exist_ok=True)
     (tree / "var/cache/apt/archives/partial").mkdir(parents=True, exist_ok=True)
-
-
-def default_codename() -> str:
-    return os_codename()

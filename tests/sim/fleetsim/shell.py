@@ -156,6 +156,17 @@ def wait_for(what: str, probe: Callable[[], _T | None], timeout: float, fix: str
         pause = min(pause * 1.5, 0.5)
 
 
+def try_again(what: str, action: Callable[[], _T], times: int = 3, pause: float = 5.0) -> _T:
+    """Do what another machine can spoil for a moment (a mirror, an index); the last error is the one that counts."""
+    for left in range(times - 1, 0, -1):
+        try:
+            return action()
+        except FleetError as error:
+            say("%s: %s; tried again in %g s (%d more)" % (what, str(error).splitlines()[0], pause, left))
+        time.sleep(pause)
+    return action()
+
+
 def write_atomic(path: Path, content: str | bytes, mode: int = 0o644) -> None:
     """The file is the old one or the new one, never half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)

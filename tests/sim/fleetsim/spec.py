@@ -23,6 +23,7 @@ ALIASES = {"amd64": "x86_64", "arm64": "aarch64", "x86_64": "x86_64", "aarch64":
 # The first address is the bridge's; the origin is always the second, hosts begin at the eleventh.
 ORIGIN_OFFSET = 2
 HOST_OFFSET = 11
+SPARE_OFFSET = 252  # no host's: for what floats between hosts
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,40}[a-z0-9])?\Z")
 _GROUP = re.compile(r"[a-z][a-z0-9_]*\Z")
@@ -65,6 +66,11 @@ class Placement:
     @property
     def origin(self) -> str:
         return address_at(self.subnet, ORIGIN_OFFSET)
+
+    @property
+    def spare(self) -> str:
+        """With the prefix of the network: ``172.30.0.252/24``."""
+        return "%s/%s" % (address_at(self.subnet, SPARE_OFFSET), self.subnet.rpartition("/")[2])
 
 
 def check_name(what: str, name: str) -> str:
@@ -134,15 +140,16 @@ def address_at(subnet: str, offset: int) -> str:
     return str(ipaddress.ip_network(subnet)[offset])
 
 
-def free_subnet(used: Iterable[str], candidates: Iterable[str] | None = None) -> str:
-    """The first private /24 that touches none of the networks already there."""
+def free_subnet(used: Iterable[str], before: str | None = None) -> str:
+    """A private /24 that touches none of the networks already there: the one of before, else the first."""
     taken = []
     for text in used:
         try:
             taken.append(ipaddress.ip_network(text, strict=False))
         except ValueError:
             continue
-    for text in candidates or ["172.%d.%d.0/24" % (b, c) for b in range(30, 26, -1) for c in range(64)]:
+    first = [before] if before else []
+    for text in [*first, *("172.%d.%d.0/24" % (b, c) for b in range(30, 26, -1) for c in range(64))]:
         network = ipaddress.ip_network(text)
         if not any(network.version == other.version and network.overlaps(other) for other in taken):
             return text

@@ -30,9 +30,10 @@ sys.path[:0] = [str(HERE.parent), str(HERE)]
 import build_env
 import build_rootfs
 from fleetsim import machine, rootfs
-from fleetsim.fleet import Fleet
+from fleetsim.home import Home
 from fleetsim.images import docker_changes, import_tree
 from fleetsim.machine import Docker
+from fleetsim.origin_server import OriginServer
 from fleetsim.rootfs import Base
 from fleetsim.shell import FleetError, lock, step
 
@@ -93,7 +94,7 @@ def tiny_model(environment: Path, cache: Path) -> Path:
 
 def publish(fleet: str, image: Path, model: Path) -> None:
     """Both into the fleet's origin, as an operator's mirror would hold them."""
-    store = Fleet(fleet).origin_store()
+    store = OriginServer(Home(fleet)).store()
     store.add(IMAGE_REPOSITORY, IMAGE_PATH, image)
     for path in sorted(model.iterdir()):
         store.add(MODEL_REPOSITORY, path.name, path, plain=path.suffix != ".safetensors")

@@ -24,7 +24,7 @@ sys.path[:0] = [str(HERE.parent), str(HERE)]
 import build_env
 import build_rootfs
 from fleetsim import machine
-from fleetsim.fleet import Fleet
+from fleetsim.home import Home
 from fleetsim.shell import FleetError
 
 # The mark is written last and removed first: it stands for a whole copy.
@@ -33,7 +33,7 @@ _UNPACK = 'set -e; rm -f "$1/.given"; mkdir -p "$1"; tar -x -C "$1" --overwrite;
 
 def give(fleet: str, host: str, environment: Path) -> bool:
     """Copy the environment into the host; False when it is there already."""
-    container = Fleet(fleet).known_container(host)
+    container = Home(fleet).known_container(host)
     docker = machine.Docker()
     if docker.text("exec", container, "cat", build_rootfs.MOUNT + "/.given", check=False) == environment.name:
         return False

@@ -33,6 +33,7 @@ def main() -> int:
     except build_env.BuildFailed as exc:
         print("real_engine failed: %s" % exc)
         return 1
+    os.environ["ASCEND_SIM_TEST_FLEET"] = "real"  # not the shared fleet
     program = HERE.parents[1] / "tools" / "molecule.py"
     return os.execv(sys.executable, [sys.executable, str(program), "real_engine", *sys.argv[1:2]])
 

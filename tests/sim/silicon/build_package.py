@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import importlib.util
 import os
 import sys
-from typing import Any
 
-HERE = os.path.dirname(os.path.realpath(__file__))
+from sim_driver import FIRMWARE_OF_PACKAGE, driver_info, firmware_info
+
 MARKER = "__PAYLOAD_BELOW__"
 SCRIPT = r"""#!/bin/sh
 # Installer of a simulated Ascend @KIND@; options and exit statuses as the real package has them.
@@ -112,22 +111,12 @@ exit $was
 """
 
 
-def load_silicon() -> Any:
-    spec = importlib.util.spec_from_file_location("ascend_sim", os.path.join(HERE, "ascend_sim.py"))
-    if spec is None or spec.loader is None:
-        raise SystemExit("build_package: ascend_sim.py is not beside this program")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def package(kind: str, version: str) -> str:
     """The whole text of the installer."""
-    silicon = load_silicon()
     if kind == "driver":
-        payload = silicon.driver_info(version)
+        payload = driver_info(version)
     else:
-        payload = silicon.firmware_info(silicon.FIRMWARE_OF_PACKAGE.get(version, "7.8.0.7.220"), version)
+        payload = firmware_info(FIRMWARE_OF_PACKAGE.get(version, "7.8.0.7.220"), version)
     text = SCRIPT
     values = {
         "KIND": kind,
@@ -138,7 +127,7 @@ def package(kind: str, version: str) -> str:
     }
     for name, value in values.items():
         text = text.replace(f"@{name}@", value)
-    return text + str(payload)
+    return text + payload
 
 
 def main() -> int:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import io
 import json
 import os
@@ -22,11 +21,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 PROGRAM = ROOT / "tests" / "sim" / "silicon" / "ascend_sim.py"
 CAPTURES = ROOT / "tests" / "unit" / "fixtures" / "sim"
-spec = importlib.util.spec_from_file_location("ascend_sim", PROGRAM)
-assert spec is not None
-assert spec.loader is not None
-ascend_sim = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(ascend_sim)
+sys.path.insert(0, str(PROGRAM.parent))
+
+from sim_commands import main_ascend_sim
+from sim_tools import TOOLS
+
 NAMES = sorted(path.stem for path in CAPTURES.glob("*.json"))
 
 
@@ -47,7 +46,7 @@ class Host:
 
     def run(self, *argv: str) -> subprocess.CompletedProcess[str]:
         """The tool, called in this process."""
-        tool = ascend_sim.TOOLS.get(argv[0], ascend_sim.main_ascend_sim)
+        tool = TOOLS.get(argv[0], main_ascend_sim)
         stdout, stderr = io.StringIO(), io.StringIO()
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("ASCEND_SIM_ROOT", self.env["ASCEND_SIM_ROOT"])

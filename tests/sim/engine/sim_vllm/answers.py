@@ -29,7 +29,6 @@ ENGLISH_OTHER = (
 SELF_WORDS = re.compile(
     r"介绍.{0,6}自己|你是谁|自我介绍|introduce yourself|who are you|about yourself|your name", re.IGNORECASE
 )
-TEXT_WORDS = re.compile(r"text|read|written|say|文字|写|内容|illustrat", re.IGNORECASE)
 TOKENS = re.compile(r"[一-鿿　-〿＀-￯]|[A-Za-z0-9_'’.-]+|[^\sA-Za-z0-9_]")
 SUM = re.compile(r"(\d{1,9})\s*([-+*×])\s*(\d{1,9})")
 

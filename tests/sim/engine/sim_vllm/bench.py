@@ -18,7 +18,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import device, options, serve
+from . import checks, device, options
+from .failures import SITE, Failed
 from .log import Log, bar, clock
 
 WORDS = ("alpha", "bravo", "delta", "echo", "golf", "hotel", "india", "kilo", "lima", "mike", "oscar", "papa", "romeo")
@@ -169,6 +170,15 @@ async def run_all(namespace: argparse.Namespace, requests: list[Sample]) -> tupl
     return list(outcomes), time.perf_counter() - started
 
 
+def warm_up(namespace: argparse.Namespace, sample: Sample) -> None:
+    """Ask the first question as often as was asked for; nothing of it is measured or shown by the bar."""
+    sys.stdout.write(f"Warming up with {namespace.num_warmups} requests...\n")
+    sys.stdout.flush()
+    quiet = argparse.Namespace(**{**vars(namespace), "disable_tqdm": True})
+    asyncio.run(run_all(quiet, [sample] * namespace.num_warmups))
+    sys.stdout.write("Warmup run completed.\n")
+
+
 def progress(done: int, total: int, elapsed: float) -> None:
     timing = "00:00<?, ?it/s"
     if done and elapsed:
@@ -180,22 +190,26 @@ def progress(done: int, total: int, elapsed: float) -> None:
     sys.stderr.flush()
 
 
-def spread(name: str, values: list[float]) -> dict[str, float]:
-    """Mean, median, standard deviation and 99th percentile in milliseconds, under vLLM's names."""
-    ordered = sorted(values) or [0.0]
-    place = 0.99 * (len(ordered) - 1)
+def percentile(ordered: list[float], percent: float) -> float:
+    """A percentile of sorted values, interpolated."""
+    place = percent / 100 * (len(ordered) - 1)
     low = int(place)
     high = min(low + 1, len(ordered) - 1)
-    p99 = ordered[low] + (ordered[high] - ordered[low]) * (place - low)
+    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
+
+
+def spread(name: str, values: list[float], percents: list[float]) -> dict[str, float]:
+    """Mean, median, standard deviation and percentiles in milliseconds, under vLLM's names."""
+    ordered = sorted(values) or [0.0]
     return {
         f"mean_{name}_ms": statistics.fmean(ordered) * 1000,
         f"median_{name}_ms": statistics.median(ordered) * 1000,
         f"std_{name}_ms": statistics.pstdev(ordered) * 1000,
-        f"p99_{name}_ms": p99 * 1000,
+        **{f"p{percent:g}_{name}_ms": percentile(ordered, percent) * 1000 for percent in percents},
     }
 
 
-def measure(outcomes: list[Outcome], duration: float) -> dict[str, Any]:
+def measure(outcomes: list[Outcome], duration: float, percents: list[float]) -> dict[str, Any]:
     good = [outcome for outcome in outcomes if outcome.success]
     inputs = sum(outcome.prompt_tokens for outcome in good)
     outputs = sum(outcome.output_tokens for outcome in good)
@@ -225,10 +239,14 @@ def measure(outcomes: list[Outcome], duration: float) -> dict[str, Any]:
         "total_token_throughput": (inputs + outputs) / duration,
         "max_output_tokens_per_s": float(max(per_second.values(), default=0)),
         "max_concurrent_requests": max(active.values(), default=0),
-        **spread("ttft", [outcome.first for outcome in good]),
-        **spread("tpot", per_token),
-        **spread("itl", [gap for outcome in good for gap in outcome.between]),
+        **spread("ttft", [outcome.first for outcome in good], percents),
+        **spread("tpot", per_token, percents),
+        **spread("itl", [gap for outcome in good for gap in outcome.between], percents),
     }
+
+
+def percents_of(namespace: argparse.Namespace) -> list[float]:
+    return [float(part) for part in str(namespace.metric_percentiles).split(",")]
 
 
 def table(namespace: argparse.Namespace, result: dict[str, Any]) -> str:
@@ -259,7 +277,7 @@ def table(namespace: argparse.Namespace, result: dict[str, Any]) -> str:
     }
     for name, title in titles.items():
         lines.append(f"{title:-^50}")
-        for label in ("mean", "median", "p99"):
+        for label in ("mean", "median", *(f"p{percent:g}" for percent in percents_of(namespace))):
             number(f"{label.capitalize()} {name.upper()} (ms):", result[f"{label}_{name}_ms"])
     return "\n".join([*lines, "=" * 50]) + "\n"
 
@@ -302,19 +320,22 @@ def save(namespace: argparse.Namespace, result: dict[str, Any], stamp: str) -> N
 def run(arguments: list[str]) -> int:
     log = Log("")
     try:
-        serve.check_working_directory()
-        serve.check_environment(device.look())
+        checks.check_working_directory()
+        checks.check_environment(device.look())
+        if {"-h", "--help", "--help=all"} & set(arguments):
+            sys.stdout.write(options.bench_help(whole="--help=all" in arguments))
+            return 0
         namespace = options.parse_bench(arguments)
     except options.Refusal as refusal:
         sys.stderr.write(refusal.text)
         return refusal.status
-    except serve.Failed as failure:
+    except Failed as failure:
         log.traceback(failure.frames, failure.error)
         return failure.status
     tokenizer = namespace.tokenizer or namespace.model
     if not tokenizer or not os.path.isdir(tokenizer):
         log.traceback(
-            [(f"{serve.SITE}/benchmarks/serve.py", 1601, "main_async", "tokenizer = get_tokenizer(")],
+            [(f"{SITE}/benchmarks/serve.py", 1601, "main_async", "tokenizer = get_tokenizer(")],
             f"OSError: {tokenizer} is not a local folder and is not a valid model identifier listed on "
             "'https://huggingface.co/models'\nIf this is a private repository, make sure to pass a token having "
             "permission to this repo either by logging in with `hf auth login` or by passing `token=<your_token>`",
@@ -335,7 +356,10 @@ def run(arguments: list[str]) -> int:
     say(f"Traffic request rate: {namespace.request_rate}\nBurstiness factor: 1.0 (Poisson process)\n")
     say(f"Maximum request concurrency: {namespace.max_concurrency}\n")
     sys.stdout.flush()
-    outcomes, duration = asyncio.run(run_all(namespace, samples(namespace)))
+    requests = samples(namespace)
+    if namespace.num_warmups:
+        warm_up(namespace, requests[0])
+    outcomes, duration = asyncio.run(run_all(namespace, requests))
     if not namespace.disable_tqdm:
         sys.stderr.write("\n")
     failures = [outcome.error for outcome in outcomes if not outcome.success]
@@ -343,7 +367,7 @@ def run(arguments: list[str]) -> int:
         say("Failed requests during benchmark run detected (capping to 10):\n")
         for number, error in enumerate(failures[:10]):
             say(f"Error {number}: {error}\n")
-    result = measure(outcomes, duration)
+    result = measure(outcomes, duration, percents_of(namespace))
     say("tip: install termplotlib and gnuplot to plot the metrics\n")
     say(table(namespace, result))
     sys.stdout.flush()

@@ -218,6 +218,18 @@ def parse_bench(arguments: Sequence[str]) -> argparse.Namespace:
     return namespace
 
 
+def bench_help(*, whole: bool) -> str:
+    """The usage of ``vllm bench serve``; each option as ``--help=all`` begins it, or groups alone as ``--help``."""
+    record = load_record(BENCH_FILE)
+    if not whole:
+        return f"usage: {record['usage'][0]}\n\nConfig Groups:\n  options\n"
+    lines = [f"usage: {line}" for line in record["usage"][:1]] + ["", "options:"]
+    for option in record["options"]:
+        flag = str(option["flags"][0])
+        lines.append(f"  {flag}" if option["kind"] == "flag" else f"  {flag} {flag[2:].upper().replace('-', '_')}")
+    return "\n".join(lines) + "\n"
+
+
 def non_default(namespace: argparse.Namespace, record: dict[str, Any]) -> dict[str, Any]:
     """What differs from the defaults, as vLLM logs it."""
     shown: dict[str, Any] = {}
