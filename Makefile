@@ -7,7 +7,7 @@ PYTHON ?= python3
 TOOLS = set -e; bin=$$(tests/tools/toolset.sh $(PYTHON))/bin;
 
 .DEFAULT_GOAL := help
-.PHONY: help tools test lint unit demo demo-down bench test-down check-argv docs clean
+.PHONY: help tools test lint unit demo demo-down serving upgrade benchmark bench test-down check-argv docs clean
 
 help: ## Show the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,15 @@ check-argv: ## Put the rendered `vllm serve` line before the real vLLM's own par
 
 docs: ## Write the generated pages of docs/
 	@$(TOOLS) $$bin/python tests/tools/findings_doc.py
+
+serving: ## Change and break a simulated fleet under load, in all the ways there are, then two real engines; print what a client noticed
+	@$(TOOLS) export ASCEND_SERVING_EVENTS=all; $$bin/python tests/tools/molecule.py serving; $$bin/python tests/sim/real_engine/scenario.py
+
+upgrade: ## Take a simulated fleet under load from release to release, good and bad ones, in all the ways there are; print what a client noticed
+	@$(TOOLS) ASCEND_UPGRADE_EVENTS=all exec $$bin/python tests/tools/molecule.py upgrade
+
+benchmark: ## Run benchmark.yml on a simulated fleet in all the ways there are
+	@$(TOOLS) ASCEND_BENCHMARK_RUNS=all exec $$bin/python tests/tools/molecule.py benchmark
 
 bench: ## Measure what docs/performance.md says, as ratios (NAMES="parsers": only those)
 	@$(TOOLS) exec $$bin/python tests/bench/run.py $(NAMES)

@@ -55,16 +55,24 @@ def fleet(*words: str) -> str:
     return run(sys.executable, "tests/sim/fleet", "--name", FLEET, *words)
 
 
+def container(machine: str) -> str:
+    """What docker calls a machine of the fleet."""
+    about = json.loads(fleet("status", "--json"))
+    if machine == "origin":
+        return str(about["origin"]["container"])
+    return next(str(host["container"]) for host in about["hosts"] if host["name"] == machine)
+
+
 def limit(rate: str, machine: str) -> None:
     """Limit what a machine of the fleet sends."""
-    pid = run("docker", "inspect", "--format", "{{.State.Pid}}", "%s-%s" % (FLEET, machine)).strip()
+    pid = run("docker", "inspect", "--format", "{{.State.Pid}}", container(machine)).strip()
     inside = ["nsenter", "--net", "--target", pid]
     run(*inside, *("tc qdisc replace dev eth0 root tbf burst 64kb latency 50ms rate %s" % rate).split())
 
 
 def start(machine: str, **values: Any) -> subprocess.Popen[str]:
     """Let a machine fetch."""
-    argv = ["docker", "exec", "%s-%s" % (FLEET, machine), "python3", "-c", PROGRAM.format(**values)]
+    argv = ["docker", "exec", container(machine), "python3", "-c", PROGRAM.format(**values)]
     return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
@@ -110,7 +118,7 @@ def prepare(megabytes: int, names: list[str]) -> tuple[str, str]:
     target = "/opt/bench/ansible_collections/ascend/fleet/plugins"
     for name in [*names, "mirror-1"]:
         fleet("exec", name, "--", "mkdir", "-p", target)
-        run("docker", "cp", str(ROOT / "plugins" / "module_utils"), "%s-%s:%s/" % (FLEET, name, target))
+        run("docker", "cp", str(ROOT / "plugins" / "module_utils"), "%s:%s/" % (container(name), target))
     fleet("exec", "mirror-1", "--", "sh", "-c", "rm -rf %s/*" % STORE)
     report = json.loads(fleet("status", "--json"))
     with tempfile.NamedTemporaryFile() as file:

@@ -46,10 +46,29 @@ for p in "${parts[@]}"; do case $p in *shims*|"") ;; *) path=$path:$p ;; esac; d
 export PATH=$path
 
 cd "$target"
+# How the unit tests are written is checked once, by the newer ansible-core; the older one checks what is installed, and
+# leaves out the tests whose programs are the same files in both.
+once=()
+if [ "$version" = 3.11 ]; then
+  once=(--exclude tests/unit/)
+  for test in action-plugin-docs changelog empty-init line-endings no-assert no-get-exception no-illegal-filenames no-smart-quotes \
+    replace-urlopen shebang symlinks use-argspec-type-path use-compat-six; do
+    once+=(--skip-test "$test")
+  done
+fi
 options=(--venv --python "$version" --color no)
 case $kind in
-  sanity) exec ansible-test sanity "${options[@]}" --exclude tests/sim/ --exclude tests/bench/ --exclude tests/unit/fixtures/ --exclude tests/tools/ --exclude molecule/ ;;
+  sanity) exec ansible-test sanity "${options[@]}" --exclude tests/sim/ --exclude tests/bench/ --exclude tests/load/ --exclude tests/unit/fixtures/ --exclude tests/tools/ --exclude molecule/ "${once[@]}" ;;
   # Two workers, on however few cores: the tests wait for processes and files as much as they compute.
-  units) exec ansible-test units "${options[@]}" --num-workers 2 ;;
+  units)
+    if [ "$version" != 3.11 ]; then
+      exec ansible-test units "${options[@]}" --num-workers 2
+    fi
+    # What meets Ansible. The rest knows nothing of it; there a process for every test would show nothing more.
+    meets=(tests/unit/plugins/{action,filter,modules,plugin_utils}/)
+    ansible-test units "${options[@]}" --num-workers 2 "${meets[@]}"
+    cd "$root"
+    exec "$venv/bin/python" -m pytest tests/unit -q -n 2 -p no:cacheprovider "${meets[@]/#/--ignore=}"
+    ;;
   *) echo "found $kind; needed sanity or units" >&2; exit 2 ;;
 esac

@@ -12,9 +12,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = ROOT / "docs" / "findings.md"
 
-HEAD = """# Findings of the preflight
+HEAD = """# Findings
 
-<!-- Written by tests/tools/findings_doc.py from plugins/module_utils/_preflight/. Do not edit. -->
+<!-- Written by tests/tools/findings_doc.py from plugins/module_utils/_preflight/ and _bench/. Do not edit. -->
 
 `playbooks/preflight.yml` (and the start of `site.yml`) checks every host for all of these and reports them at once.
 An **error** keeps the host out of the run; a **warning** does not. The ids are stable. What you accept on purpose goes
@@ -28,8 +28,20 @@ npu_preflight_ignore: [SYS-008, NET-002]   # 32 GiB suffice for our model; no pa
 """
 
 
+BENCHMARK = """
+## Performance
+
+`playbooks/benchmark.yml` finds these; [benchmark.md](benchmark.md) says what is compared with what. An **error** fails
+the host at the end, unless `vllm_bench_fail_on` is `none`.
+
+| id | | finding | what to do |
+|---|---|---|---|
+"""
+
+
 def render() -> str:
     """The text of docs/findings.md."""
+    from ansible_collections.ascend.fleet.plugins.module_utils._bench.findings import CATALOGUE as benchmark
     from ansible_collections.ascend.fleet.plugins.module_utils._preflight.catalogue import catalogue as all_checks
 
     catalogue = all_checks()
@@ -38,10 +50,16 @@ def render() -> str:
     for area in dict.fromkeys(c["area"] for c in catalogue):
         out.append("\n## %s\n\n| id | | finding | what to do |\n|---|---|---|---|\n" % (area[0].upper() + area[1:]))
         for check in (c for c in catalogue if c["area"] == area):
-            words = "**%s.** %s" % (check["title"], check["what"])
-            cells = (check["id"], check["severity"], words, check["fix"])
-            out.append("| %s |\n" % " | ".join(cell.replace("|", "\\|") for cell in cells))
+            out.append(row(check["id"], check["severity"], check["title"], check["what"], check["fix"]))
+    out.append(BENCHMARK)
+    out += [row(k.id, k.severity, k.title, k.what, k.fix) for k in benchmark.values()]
     return "".join(out)
+
+
+def row(identity: str, severity: str, title: str, what: str, fix: str) -> str:
+    """One finding as a row of its table."""
+    cells = (identity, severity, "**%s.** %s" % (title, what), fix)
+    return "| %s |\n" % " | ".join(cell.replace("|", "\\|") for cell in cells)
 
 
 def main() -> None:

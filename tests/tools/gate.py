@@ -41,6 +41,7 @@ from gate_plan import (
     has_passed,
     next_step,
     read_numbers,
+    reason,
     summary,
 )
 
@@ -52,9 +53,18 @@ LAST_PASSED = LOGS / "passed.json"
 LANES = 3
 # The scenarios by the fleet they share, in an order in which each finds what it can use again.
 SCENARIOS = {
-    "test": ("default", "guide", "unprivileged", "preflight_faults", "bad_input"),
+    "test": ("default", "guide", "unprivileged", "preflight_faults", "bad_input", "benchmark"),
     "test-b": ("former_version", "interrupted", "artifacts"),
 }
+# The fleets of steps that bring up one of their own, and take it down unless they are killed.
+OWN_FLEETS = {
+    "molecule-two_systems": "two",
+    "molecule-real_engine": "real",
+    "molecule-serving": "serving",
+    "molecule-upgrade": "upgrade",
+}
+# It makes the images on a machine that has none yet; the other fleets begin when they are there.
+FIRST = "fleet-up-test"
 SKIPPED = 77  # a step's exit status that says: not possible on this machine (the last line of its output says why)
 
 _CODE = ("plugins/", "roles/", "playbooks/", "meta/", "galaxy.yml", "ansible.cfg", "site.yml")
@@ -90,16 +100,37 @@ def steps() -> list[Step]:
             "molecule-two_systems",
             [python, "tests/tools/molecule.py", "two_systems"],
             (*_FLEET, "molecule/two_systems/"),
+            after=FIRST,
+        ),
+        Step(
+            "molecule-serving",
+            [python, "tests/tools/molecule.py", "serving"],
+            (*_FLEET, "molecule/serving/", "tests/load/", "tests/serving_helpers.py"),
+            after=FIRST,
+        ),
+        Step(
+            "molecule-upgrade",
+            [python, "tests/tools/molecule.py", "upgrade"],
+            (
+                *_FLEET,
+                "molecule/upgrade/",
+                "molecule/serving/",
+                "tests/load/",
+                "tests/serving_helpers.py",
+                "tests/upgrade_helpers.py",
+            ),
+            after=FIRST,
         ),
         Step(
             "molecule-real_engine",
             [python, "tests/sim/real_engine/scenario.py"],
-            (*_FLEET, "molecule/real_engine/"),
+            (*_FLEET, "molecule/real_engine/", "tests/load/", "tests/serving_helpers.py"),
+            after=FIRST,
         ),
     ]
     for fleet, scenarios in SCENARIOS.items():
         up = [python, "tests/sim/fleet", "--name", fleet, "up", "--inventory", f".sim/{fleet}/inventory/hosts.yml"]
-        found.append(Step(f"fleet-up-{fleet}", up, _FLEET, fleet))
+        found.append(Step(up_of(fleet), up, _FLEET, fleet, after=None if up_of(fleet) == FIRST else FIRST))
         for name in scenarios:
             inputs = (*_FLEET, f"molecule/{name}/", "molecule/default/prepare.yml")
             step = Step(f"molecule-{name}", [python, "tests/tools/molecule.py", name], inputs, fleet, up_of(fleet))
@@ -114,7 +145,11 @@ def up_of(fleet: str) -> str:
 
 
 def ansible_test(tool: str) -> list[Step]:
-    """Sanity and unit tests on both ansible-core versions: nothing else runs the unit tests."""
+    """Sanity and unit tests on both ansible-core versions: nothing else runs the unit tests.
+
+    ansible-test starts a process for every unit test, which takes as long as the tests themselves. With the older
+    ansible-core it runs those of code that meets Ansible, and pytest by itself the others.
+    """
     here = sys.version_info[1]
     other = 13 if here != 13 else 11
     found = []
@@ -201,6 +236,8 @@ class Gate:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         env = dict(os.environ, PATH=path, PYTHONUNBUFFERED="1", **step.environment)
         env.pop("ANSIBLE_COLLECTIONS_PATH", None)
+        # Programs that start some hundred times are compiled once.
+        env.pop("PYTHONDONTWRITEBYTECODE", None)
         log = LOGS / f"{step.name}.log"
         began = time.monotonic()
         with log.open("w") as out:
@@ -215,21 +252,36 @@ class Gate:
             )
             with self._changed:
                 self._processes.add(process)
+            overdue = threading.Timer(step.timeout, os.killpg, (process.pid, signal.SIGTERM))
+            overdue.daemon = True
+            overdue.start()
             try:
-                code = process.wait(step.timeout)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGTERM)
-                code = -1
+                # Not Popen.wait: only this tells the processor time of the process and of all that it waited for.
+                _pid, status, used = os.wait4(process.pid, 0)
+                code = process.returncode = os.waitstatus_to_exitcode(status)
             finally:
+                overdue.cancel()
                 with self._changed:
                     self._processes.discard(process)
-        step.seconds = time.monotonic() - began
+        step.seconds, step.cpu = time.monotonic() - began, used.ru_utime + used.ru_stime
         step.status = {0: PASSED, SKIPPED: MISSING}.get(code, FAILED)
         if step.status == MISSING:
             lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
             step.words = lines[-1] if lines else "no reason was given"
+        elif step.status == FAILED and step.seconds >= step.timeout:
+            step.words = f"timed out after {step.timeout} s"
+        elif code < 0:
+            step.words = f"ended by signal {-code}"
         elif step.status == FAILED:
-            step.words = f"exit status {code}" if code != -1 else f"timed out after {step.timeout} s"
+            step.words = reason(log.read_text(errors="replace"))
+
+
+def fleets_left(plan: list[Step]) -> list[str]:
+    """The fleets that are up after these steps: the shared ones, and those of steps that did not come to their end."""
+    brought_up = {step.name for step in plan if step.seconds or step.status == RUNNING}
+    left = [fleet for fleet in SCENARIOS if up_of(fleet) in brought_up]
+    ended_badly = {step.name for step in plan if step.name in brought_up and step.status != PASSED}
+    return left + [fleet for name, fleet in OWN_FLEETS.items() if name in ended_badly]
 
 
 def tracked() -> list[str]:
@@ -237,6 +289,13 @@ def tracked() -> list[str]:
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     return [path for path in listed.split("\0") if path]
+
+
+def busy_seconds() -> float:
+    """What all processors of this machine have worked since its start, whoever for."""
+    words = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:8]
+    user, nice, system, _idle, _waiting, irq, softirq = map(int, words)
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
 
 
 def write_json(path: Path, data: object) -> None:
@@ -271,7 +330,7 @@ def main(argv: list[str]) -> int:
     gate = Gate(plan, read_numbers(RECORDED, LAST))
     # Ended from outside, what is running still ends with us.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    began = time.monotonic()
+    began, busy = time.monotonic(), busy_seconds()
     try:
         gate.run()
     finally:
@@ -286,11 +345,12 @@ def main(argv: list[str]) -> int:
         write_json(LAST, {**read_numbers(LAST), **took})
         if record:
             write_json(RECORDED, {**read_numbers(RECORDED), **took})
-        for fleet in SCENARIOS:
-            up = next((step for step in plan if step.name == up_of(fleet)), None)
-            if up is not None and up.status != UNCHANGED and not os.environ.get("ASCEND_SIM_KEEP"):
+        if not os.environ.get("ASCEND_SIM_KEEP"):
+            for fleet in fleets_left(plan):
                 subprocess.run([sys.executable, "tests/sim/fleet", "--name", fleet, "down"], cwd=ROOT, check=False)
-        print(summary(plan, time.monotonic() - began), flush=True)
+        wall = time.monotonic() - began
+        print(f"\nprocessors busy {busy_seconds() - busy:.0f} s of {wall * (os.cpu_count() or 1):.0f} s", flush=True)
+        print(summary(plan, wall), flush=True)
     return 0 if has_passed(plan) else 1
 
 

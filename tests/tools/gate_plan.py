@@ -8,12 +8,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 
 #: What a step without a recorded duration is taken to need, in seconds.
 UNKNOWN_SECONDS = 60.0
+#: How much of a step's own error the table shows: CI keeps only the end of a long output.
+REASON_LENGTH = 100
 #: What a step that failed before its dependants ran makes of them.
 WAITING, RUNNING, PASSED, FAILED, MISSING, UNCHANGED = "waiting", "running", "passed", "failed", "missing", "unchanged"
 
@@ -25,6 +29,7 @@ class Step:
     inputs: prefixes of the paths, from the root of the repository, that the outcome depends on; "" is every file
     fleet: the simulated fleet that it works on; the steps of one fleet run one after the other, in order
     needs: the step that must have passed first
+    after: the step that is let end first, however it ends: it makes what both want, and this one would only wait
     """
 
     name: str
@@ -32,9 +37,11 @@ class Step:
     inputs: tuple[str, ...] = ("",)
     fleet: str | None = None
     needs: str | None = None
+    after: str | None = None
     timeout: int = 2400
     status: str = WAITING
     seconds: float = 0.0
+    cpu: float = 0.0
     began: float = 0.0
     words: str = ""
     environment: dict[str, str] = field(default_factory=dict)
@@ -45,16 +52,18 @@ def next_step(steps: Sequence[Step], durations: Mapping[str, float]) -> Step | N
     ready = []
     chains: dict[str, float] = {}
     busy = {step.fleet for step in steps if step.fleet and step.status == RUNNING}
+    to_come = {step.name for step in steps if step.status in (WAITING, RUNNING)}
     for step in reversed(steps):
         if step.status != WAITING:
             continue
         seconds = durations.get(step.name, UNKNOWN_SECONDS)
         if step.fleet is None:
-            ready.append((seconds, step))
+            if step.after not in to_come:
+                ready.append((seconds, step))
             continue
         chains[step.fleet] = chains.get(step.fleet, 0.0) + seconds
         first = next(other for other in steps if other.fleet == step.fleet and other.status == WAITING)
-        if first is step and step.fleet not in busy:
+        if first is step and step.fleet not in busy and step.after not in to_come:
             ready.append((chains[step.fleet], step))
     return max(ready, key=lambda entry: entry[0])[1] if ready else None
 
@@ -94,21 +103,60 @@ def read_numbers(*files: Path) -> dict[str, float]:
     return durations
 
 
+# What colours a terminal, and the frames that molecule draws around what it runs.
+_DECORATION = re.compile(r"\x1b\[[0-9;]*m|[│┌└]")
+_FAILED_TEST = re.compile(r"(?:FAILED|ERROR) (\S+\.py\b.*)")
+_FATAL = re.compile(r"fatal: \[([^\]]+)\].*")
+_ERROR = re.compile(r"(fleet: |\[?ERROR\b|.*\berror: |([A-Za-z_]\w*\.)*[A-Z]\w*(Error|Exception|Exit|Expired)\b)")
+_END_OF_TASK = re.compile(r"TASK |PLAY |CRITICAL ")
+# These follow the error and say nothing about it.
+_AFTERMATH = re.compile(r"fleet: to do: |ERROR: The \d+ sanity|ERROR +\S+ ➜|.*Ansible return code was")
+
+
+def reason(text: str) -> str:
+    """The line of a failed step's output that says why: the first failed test, else the last error, else the end."""
+    lines = [line for raw in text.splitlines() if (line := _DECORATION.sub("", raw).strip())]
+    found = next((match[1] for line in lines if (match := _FAILED_TEST.match(line))), "")
+    for number in range(len(lines) - 1, -1, -1) if not found else ():
+        line = lines[number]
+        if _AFTERMATH.match(line):
+            continue
+        if fatal := _FATAL.match(line):
+            # The message is one of the fields that follow.
+            fields = takewhile(lambda text: not _END_OF_TASK.match(text), lines[number : number + 12])
+            message = re.search(r"\bmsg\b['\"]?: (?:\|-|>-)?(.*)", " ".join(fields))
+            found = "fatal: [%s]: %s" % (fatal[1], message[1].strip()) if message else line
+        elif _ERROR.match(line):
+            found = line
+        if found:
+            break
+    found = found or (lines[-1] if lines else "it said nothing")
+    return found if len(found) <= REASON_LENGTH else found[: REASON_LENGTH - 1] + "…"
+
+
+def _row(step: Step) -> str:
+    ran = step.seconds > 0
+    return "%-28s %8s %8s %8s  %s" % (
+        step.name,
+        "%.0f" % step.began if ran else "-",
+        "%.0f" % step.seconds if ran else "-",
+        "%.0f" % step.cpu if ran else "-",
+        "%s  %s" % (step.status, step.words) if step.words else step.status,
+    )
+
+
 def summary(steps: Sequence[Step], wall_seconds: float) -> str:
-    """The table at the end: when each step began, how long it took, how it ended."""
-    lines = ["", "%-28s %8s %8s  %s" % ("step", "began", "seconds", "status")]
-    for step in sorted(steps, key=lambda s: (s.status == UNCHANGED, s.began)):
-        ran = step.seconds > 0
-        lines.append(
-            "%-28s %8s %8s  %s"
-            % (
-                step.name,
-                "%.0f" % step.began if ran else "-",
-                "%.0f" % step.seconds if ran else "-",
-                "%s  %s" % (step.status, step.words) if step.words else step.status,
-            )
-        )
-    lines.append("%-28s %8s %8.0f" % ("all", "", sum(step.seconds for step in steps)))
+    """The table at the end: when each step began, how long it took, its processor time, how it ended.
+
+    What failed stands last: CI shows only the end. The processor time is that of the step's own processes; what the
+    simulated hosts and their engines use meanwhile is not in it.
+    """
+    lines = ["", "%-28s %8s %8s %8s  %s" % ("step", "began", "seconds", "cpu", "status")]
+    # Last of all those that ran and failed: the others failed because of them.
+    order = sorted(steps, key=lambda s: (s.status == FAILED, s.status == FAILED and s.seconds > 0, s.began))
+    lines += [_row(step) for step in order]
+    seconds, cpu = sum(step.seconds for step in steps), sum(step.cpu for step in steps)
+    lines.append("%-28s %8s %8.0f %8.0f" % ("all", "", seconds, cpu))
     counts = ", ".join(
         "%d %s" % (count, status)
         for status in (PASSED, UNCHANGED, MISSING, FAILED, WAITING)

@@ -29,7 +29,7 @@ surplus=$(cd collections/ansible_collections/ascend/fleet && find . -mindepth 1 
 [ -z "$surplus" ] || { echo "the built collection carries what nobody needs: $surplus" >&2; exit 1; }
 
 ansible-playbook -i mixed/hosts.yml ascend.fleet.validate
-for playbook in collections/ansible_collections/ascend/fleet/playbooks/*.yml; do
-  ansible-playbook -i mixed/hosts.yml --syntax-check "ascend.fleet.$(basename "$playbook" .yml)"
-done
+# All of them in one start of ansible-playbook.
+mapfile -t names < <(basename -s .yml collections/ansible_collections/ascend/fleet/playbooks/*.yml)
+ansible-playbook -i mixed/hosts.yml --syntax-check "${names[@]/#/ascend.fleet.}"
 for kind in module filter lookup; do ansible-doc --type $kind --list ascend.fleet; done

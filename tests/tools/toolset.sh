@@ -18,10 +18,13 @@ esac
 dir=${2:-.cache/venv-3.$minor}
 requirements=(.config/requirements-core-$core.txt .config/requirements-tools.txt)
 want=$(cat "${requirements[@]}" | sha256sum | cut -d' ' -f1)
+mkdir -p "$(dirname "$dir")"
+# Two that find it missing at once: the second waits for the first.
+exec 9>"$dir.lock"
+flock 9
 if [ "$(cat "$dir/.complete" 2>/dev/null)" != "$want" ] || ! "$dir/bin/python" -c '' 2>/dev/null; then
   echo "Installing the tools (ansible-core $core) into $dir" >&2
   rm -rf "$dir"
-  mkdir -p "$(dirname "$dir")"
   # The interpreter itself, not a version manager's shim: ansible-test starts it with another HOME.
   real=$("$python" -c 'import sys; print(getattr(sys, "_base_executable", sys.executable))')
   if ! "$real" -m venv "$dir" >/dev/null 2>&1; then

@@ -155,11 +155,11 @@ def give(path: Path) -> None:
     """
     library = path.parents[1] / "lib"
     library.mkdir(exist_ok=True)
-    if not (library / "ascend_sim.py").exists():
-        shutil.copy(SILICON, library / "ascend_sim.py")
+    for code in SILICON.parent.glob("*.py"):
+        shutil.copy(code, library / code.name)
     path.write_text(
-        "#!%s -S\nimport sys\nsys.path.insert(0, %r)\nfrom ascend_sim import main\nsys.exit(main())\n"
-        % (PYTHON, str(library)),
+        "#!%s -S\nimport sys\nsys.path.insert(0, %r)\nimport %s as tool\nsys.exit(tool.main())\n"
+        % (PYTHON, str(library), "ascend_sim" if path.name == "ascend-sim" else "sim_tools"),
         encoding="utf-8",
     )
     path.chmod(0o755)

@@ -71,6 +71,24 @@ def test_the_longest_work_begins_first_and_a_fleet_does_one_thing_at_a_time() ->
     ]
 
 
+def test_what_would_only_wait_begins_when_the_other_has_ended() -> None:
+    steps = [step("long"), step("lint"), step("up", "a"), step("default", "a", "up"), step("up-b", "b")]
+    steps[0].after = steps[4].after = "up"
+    durations = {"long": 500, "lint": 50, "up": 30, "default": 100, "up-b": 30}
+    assert order(steps, durations, 3) == ["up@0", "lint@0", "long@30", "default@30", "up-b@50"]
+    # It is let end, not pass; and where it does not run at all nobody waits for it.
+    steps[0].status, steps[2].status = plan.WAITING, plan.FAILED
+    assert plan.next_step(steps, durations).name == "long"
+    assert order([steps[0]], durations, 3) == ["long@0"]
+
+
+def test_all_fleets_begin_after_the_one_that_makes_the_images() -> None:
+    found = {entry.name: entry for entry in gate.steps()}
+    assert found[gate.FIRST].after is None
+    waiting = {name for name, entry in found.items() if entry.after == gate.FIRST}
+    assert waiting == {*gate.OWN_FLEETS, *map(gate.up_of, gate.SCENARIOS)} - {gate.FIRST}
+
+
 def test_a_step_without_a_record_counts_as_a_minute() -> None:
     assert order([step("short"), step("new"), step("long")], {"short": 50, "long": 70}, 1) == [
         "long@0",
@@ -187,3 +205,87 @@ def test_steps_of_a_fleet_that_is_not_up_fail(tmp_path: Path, monkeypatch: pytes
     scenario.needs = "up"
     assert run(tmp_path, monkeypatch, [up, scenario]) == 1
     assert (scenario.status, scenario.words) == (plan.FAILED, "needs up, which did not pass")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "it said nothing"),
+        ("plugins/a.py:1:1: F401 unused\nFound 1 problem.\n\n", "Found 1 problem."),
+        (
+            "tests/a.py:3: error: wrong type  [arg-type]\nFound 1 in 1 file\n",
+            "tests/a.py:3: error: wrong type  [arg-type]",
+        ),
+        (
+            "Traceback:\n  x\nE   ValueError: no\nFAILED tests/unit/test_a.py::test_one - ValueError: no\n"
+            "FAILED tests/unit/test_b.py::test_two[a-1] - assert 1 == 2\n"
+            'ERROR: Command "pytest" returned exit status 1.\n',
+            "tests/unit/test_a.py::test_one - ValueError: no",
+        ),
+        (
+            "ERROR tests/unit/test_a.py - ImportError: no\nInterrupted: 1 error\n",
+            "tests/unit/test_a.py - ImportError: no",
+        ),
+        (
+            "[   0.1s] fleet test: a2-1 (a2)\nfleet: fleet test is up already, from the checkout /x\n"
+            "fleet: to do: take that one down\n",
+            "fleet: fleet test is up already, from the checkout /x",
+        ),
+        (
+            "ERROR: Found 1 pylint issue(s) which need to be resolved:\nERROR: plugins/a.py:1:0: empty: wrong\n"
+            "See documentation for help: https://docs.example\n"
+            "ERROR: The 1 sanity test(s) listed below (out of 30) failed. See error output above.\npylint\n",
+            "ERROR: plugins/a.py:1:0: empty: wrong",
+        ),
+        (
+            "Traceback (most recent call last):\n  File 'a'\nsubprocess.CalledProcessError: no\n",
+            "subprocess.CalledProcessError: no",
+        ),
+        (
+            "  \x1b[2m│\x1b[0m TASK [Start]\n  \x1b[2m│\x1b[0m \x1b[31mfatal: [a2-1]: FAILED! => \x1b[0m\n"
+            "  \x1b[2m│\x1b[0m     changed: false\n"
+            "  \x1b[2m│\x1b[0m     msg: host a2-1 has no\n  \x1b[2m│\x1b[0m   cards\n"
+            "\x1b[31mCRITICAL\x1b[0m Ansible return code was 2, command was: molecule\n"
+            "ERROR    default ➜ verify: Executed: Failed\n",
+            "fatal: [a2-1]: host a2-1 has no cards",
+        ),
+    ],
+)
+def test_why_a_step_failed_is_one_line_of_its_output(text: str, expected: str) -> None:
+    assert plan.reason(text) == expected
+    assert len(plan.reason(text + "x" * 300)) <= plan.REASON_LENGTH
+
+
+def test_what_failed_is_the_end_of_the_table() -> None:
+    steps = [step("good"), step("bad"), step("scenario"), step("later")]
+    for number, (entry, status) in enumerate(zip(steps, ("passed", "failed", "failed", "passed"), strict=True)):
+        entry.status, entry.began, entry.seconds, entry.cpu = status, float(number), 10.0, 7.0
+    steps[2].seconds, steps[2].words = 0.0, "needs bad, which did not pass"
+    steps[1].words = "tests/unit/test_a.py::test_one"
+    rows = plan.summary(steps, 20.0).splitlines()
+    assert [row.split()[0] for row in rows[1:]] == ["step", "good", "later", "scenario", "bad", "all", "2"]
+    assert rows[5].split() == ["bad", "1", "10", "7", "failed", "tests/unit/test_a.py::test_one"]
+    assert rows[6].split() == ["all", "30", "28"]
+
+
+def test_a_step_says_why_it_failed_and_what_it_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad = shell(
+        "bad", "python3 -c 'sum(range(3_000_000))'; echo 'fleet: no room'; echo 'fleet: to do: make some'; exit 1"
+    )
+    slow, killed = shell("slow", "exec sleep 60"), shell("killed", "kill -9 $$")
+    slow.timeout = 1
+    assert run(tmp_path, monkeypatch, [bad, slow, killed]) == 1
+    assert (killed.status, killed.words) == (plan.FAILED, "ended by signal 9")
+    assert (bad.status, bad.words) == (plan.FAILED, "fleet: no room")
+    assert bad.cpu > 0
+    assert (slow.status, slow.words) == (plan.FAILED, "timed out after 1 s")
+
+
+def test_what_a_killed_step_has_brought_up_is_taken_down() -> None:
+    up, scenario = step("fleet-up-test", fleet="test"), step("molecule-default", fleet="test", needs="fleet-up-test")
+    own, other = step("molecule-two_systems"), step("molecule-real_engine")
+    assert gate.fleets_left([up, scenario, own, other]) == []
+    up.status, up.seconds = plan.PASSED, 10.0
+    own.status = plan.RUNNING
+    other.status, other.seconds = plan.PASSED, 100.0
+    assert gate.fleets_left([up, scenario, own, other]) == ["test", "two"]
