@@ -1,0 +1,107 @@
+# Copyright (c) 2026, ascend.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Judge the hosts of a new release beside those of the old one, by two samples of each."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping, Optional
+
+from ansible.plugins.action import ActionBase
+
+from ..module_utils._base.native import to_native_types
+from ..module_utils._release import upgrade
+from ..module_utils._upgrade import bake_table, cohorts
+from ..plugin_utils import _tables
+from ..plugin_utils._registered import MOST, failure
+
+
+class ActionModule(ActionBase):
+    """The action ``ascend.fleet.fleet_bake``: no connection; looks at the hosts that it is given."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        names = {"type": "list", "elements": "str"}
+        _validation, options = self.validate_argument_spec(
+            argument_spec={
+                "new": {**names, "required": True},
+                "old": {**names, "default": []},
+                "gateways": {**names, "default": []},
+                "minutes": {"type": "float", "required": True},
+                "extended": {"type": "bool", "default": False},
+                "canary": {"type": "bool", "default": False},
+                "promote": {"type": "bool", "default": False},
+                "limits": {"type": "dict", "default": {}},
+                "before": {"type": "str", "default": "__upgrade_bake_before"},
+                "after": {"type": "str", "default": "__upgrade_bake_after"},
+                "title": {"type": "str", "default": ""},
+            }
+        )
+        options = to_native_types(options)
+        both = sorted(set(options["new"]) & set(options["old"]))
+        if both or options["minutes"] < 0:
+            found = "%s both as new and as old" % ", ".join(both) if both else "minutes: %g" % options["minutes"]
+            needed = "a host in one of the two" if both else "0 or more"
+            return {**result, "failed": True, "msg": "found %s; needed %s" % (found, needed)}
+        samples = Samples(task_vars or {}, options)
+        new, old, gateways = ([samples.host(name) for name in options[which]] for which in ("new", "old", "gateways"))
+        request = cohorts.Request(
+            limits=upgrade.limits({"upgrade": options["limits"]}, "bake"),
+            minutes=options["minutes"],
+            extended=options["extended"],
+            canary=options["canary"],
+            promote=options["promote"],
+        )
+        verdict = cohorts.judge(new, old, gateways, request).as_data()
+        _tables.show(bake_table.lines(verdict, options["title"]))
+        return {**result, "changed": False, **verdict}
+
+
+class Samples:
+    """The samples of hosts, as tasks have registered them: on the host itself, or by a loop over names."""
+
+    def __init__(self, task_vars: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+        self._hostvars = task_vars.get("hostvars") or {}
+        self._variables = {name: str(options[name]) for name in ("before", "after")}
+        everyone = [str(h) for h in task_vars.get("ansible_play_hosts_all") or []]
+        named = [name for which in ("new", "old", "gateways") for name in options[which]]
+        self._looped: dict[str, dict[str, Any]] = {}
+        for variable in self._variables.values():
+            for host in dict.fromkeys([*everyone, *named]):
+                self._looped.setdefault(variable, {}).update(_looped(self._read(host, variable)))
+
+    def host(self, name: str) -> cohorts.Host:
+        """A host with its samples."""
+        found: dict[str, Any] = {}
+        generation = self._read(name, "npu_generation")
+        for word, variable in self._variables.items():
+            own = self._read(name, variable)
+            if not isinstance(own, Mapping) or "results" in own or own.get("skipped"):
+                own = self._looped[variable].get(name)
+            if own is None:
+                continue
+            if not isinstance(own.get("replicas"), list):
+                problem = "the sample %s: %s" % (variable, failure(own, most=MOST))
+                return cohorts.Host(name, _text(generation), problem=problem)
+            found[word] = own
+        return cohorts.Host(name, _text(generation), found.get("before"), found.get("after"))
+
+    def _read(self, host: str, variable: str) -> Any:
+        try:
+            return to_native_types(self._hostvars[host].get(variable))
+        except Exception:  # of a host whose variables are broken, or that is not there, there is no sample
+            return None
+
+
+def _looped(registered: Any) -> dict[str, Any]:
+    """The results of a loop by the names that it went over."""
+    results = registered.get("results") if isinstance(registered, Mapping) else None
+    return {str(r.get("item")): r for r in results or [] if isinstance(r, Mapping) and r.get("item") is not None}
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)
