@@ -1,7 +1,9 @@
 # Copyright (c) 2026, ascend.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The acceptance suite: what must be true of every NPU host after site.yml, asked over ssh with host keys checked.
+"""The acceptance suite: what must be true of every NPU host, and of every gateway, after site.yml.
+
+Asked over ssh with host keys checked.
 
 Run it against any inventory:  pytest tests/testinfra --ansible-inventory=inventories/mysite
 """
@@ -27,16 +29,20 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """One host of npu_hosts: its name, its inventory variables and its testinfra connection."""
+    """One host of npu_hosts or of gateways: its name, its inventory variables and its testinfra connection."""
 
     name: str
     variables: dict[str, Any]
     host: Any
 
 
-@functools.lru_cache(maxsize=1)
-def read_inventory(path: str) -> dict[str, dict[str, Any]]:
-    """The variables of every host of npu_hosts, as ansible-inventory sees them."""
+#: The group of the hosts of each fixture.
+GROUPS = {"node": "npu_hosts", "gateway": "gateways"}
+
+
+@functools.lru_cache(maxsize=2)
+def read_inventory(path: str, group: str) -> dict[str, dict[str, Any]]:
+    """The variables of every host of a group, as ansible-inventory sees them."""
     command = [str(Path(sys.executable).with_name("ansible-inventory")), "--list", "-i", path]
     env = dict(os.environ, ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"))
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True)
@@ -46,7 +52,7 @@ def read_inventory(path: str) -> dict[str, dict[str, Any]]:
         entry = data.get(group, {})
         return set(entry.get("hosts", ())).union(*(members(child) for child in entry.get("children", ())))
 
-    return {host: data["_meta"]["hostvars"].get(host, {}) for host in sorted(members("npu_hosts"))}
+    return {host: data["_meta"]["hostvars"].get(host, {}) for host in sorted(members(group))}
 
 
 def connect(name: str, variables: dict[str, Any]) -> Any:
@@ -69,15 +75,27 @@ def connect(name: str, variables: dict[str, Any]) -> Any:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Each test runs once per host."""
-    if "node" in metafunc.fixturenames:
+    for fixture in GROUPS.keys() & set(metafunc.fixturenames):
         path = metafunc.config.getoption("ansible_inventory")
         if not path:
             raise pytest.UsageError("say which fleet: --ansible-inventory=inventories/mysite")
-        metafunc.parametrize("node", sorted(read_inventory(path)), indirect=True, scope="session")
+        hosts = sorted(read_inventory(path, GROUPS[fixture]))
+        metafunc.parametrize(fixture, hosts, indirect=True, scope="session")
+
+
+def under_test(request: pytest.FixtureRequest, fixture: str) -> Node:
+    """The host of this name, with a connection."""
+    variables = read_inventory(request.config.getoption("ansible_inventory"), GROUPS[fixture])[request.param]
+    return Node(request.param, variables, connect(request.param, variables))
 
 
 @pytest.fixture(scope="session")
 def node(request: pytest.FixtureRequest) -> Node:
-    """The host under test."""
-    variables = read_inventory(request.config.getoption("ansible_inventory"))[request.param]
-    return Node(request.param, variables, connect(request.param, variables))
+    """The NPU host under test."""
+    return under_test(request, "node")
+
+
+@pytest.fixture(scope="session")
+def gateway(request: pytest.FixtureRequest) -> Node:
+    """The gateway under test. Where the fleet has none, its tests are skipped."""
+    return under_test(request, "gateway")
