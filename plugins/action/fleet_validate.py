@@ -14,7 +14,7 @@ from ansible.plugins.action import ActionBase
 
 from ..module_utils._base.native import to_native_types
 from ..module_utils._release import inventory, variables
-from ..plugin_utils import _fleet_check, _host_variables, _locks
+from ..plugin_utils import _fleet_check, _gateway, _host_variables, _locks
 
 COLLECTION = Path(__file__).resolve().parents[2]
 
@@ -63,7 +63,10 @@ class ActionModule(ActionBase):
         groups = to_native_types(dict(task_vars.get("groups", {})))
         npu_hosts = groups.get("npu_hosts", [])
         reader = _host_variables.Reader(task_vars.get("hostvars"), self._templar, self._loader)
-        hosts = [reader.host(name) for name in dict.fromkeys([*npu_hosts, *groups.get("artifact_mirrors", [])])]
+        hosts = [
+            reader.host(name)
+            for name in dict.fromkeys([*npu_hosts, *groups.get("artifact_mirrors", []), *groups.get("gateways", [])])
+        ]
         mistakes = inventory.validate_fleet(groups, hosts)
         stale = stale_copy(str(task_vars.get("playbook_dir", "")))
         if stale:
@@ -75,6 +78,7 @@ class ActionModule(ActionBase):
         if not boolean(self._templar.template(task_vars.get("fleet_relock") or False), strict=False):
             errors.update(_locks.check(releases.values(), known))
         mistakes += _fleet_check.check_layouts(npu, releases)
+        mistakes += _gateway.check_gateways(groups, hosts, releases, self._loader)
         if mistakes or errors:
             # The message alone: Ansible prints a failed task's whole result, and saying all of it twice hides it.
             count = len(mistakes) + len(errors)

@@ -13,7 +13,11 @@ from ansible.plugins.action import ActionBase
 
 from ..module_utils._artifacts.errors import ArtifactError
 from ..module_utils._artifacts.plan import SelectionError, artifact_plan
+from ..module_utils._base.native import to_native_types
+from ..module_utils._host.docker import pinned_ids
 from ..module_utils._serving.container import SECRET
+from ..module_utils._upgrade.deployment import sha256_of
+from ..plugin_utils._gateway import gateway_addresses
 from ..plugin_utils._play_variables import HostVariables, SettingsError, role_defaults, role_settings
 
 _ROLES = ("model_artifacts", "vllm_image", "vllm_serve")
@@ -22,11 +26,12 @@ _ARTIFACTS = ("release", "generation", "architecture", "root", "origin", "refres
 #: What of a request identifies it and where it lies; from where it comes is of no consequence once it is there.
 _IDENTITY = ("repository", "identity", "revision", "commit", "dest", "former_dest", "paths", "exclude", "checksums")
 #: What the plan of the replicas reads of a node.
-_NODE = ("devices", "topology", "mounts", "npu_smi", "programs", "docker")
+_NODE = ("devices", "topology", "mounts", "npu_smi", "programs", "docker", "proxies")
 #: The settings of vllm_serve that the plan of the replicas knows, but for the key.
 _PLANNED = (
     "profile", "replicas", "first_port", "skip_unhealthy", "options", "environment", "data_root", "media_path",
-    "docker_options", "stop_seconds", "chip_wait_seconds",
+    "docker_options", "stop_seconds", "chip_wait_seconds", "watchdog",
+    "watchdog_port", "access", "access_from",
 )  # fmt: skip
 #: What each role takes from the roles before it, which did not run here, unless somebody has set it.
 _FROM_ROLES = ("vllm_image_entry", "vllm_image_archive", "vllm_serve_image", "vllm_serve_weights")
@@ -82,14 +87,19 @@ def arguments_of(variables: Mapping[str, Any], known: Mapping[str, Any]) -> dict
         architecture=artifacts["architecture"] or node.get("architecture"),
         root=artifacts["root"],
         origin=artifacts["origin"] or "",
+        loaded=pinned_ids(node.get("docker") or {}),
     )
     image = role_settings(variables, "vllm_image", ("root", "verify", "verify_threads"))
     serving = role_settings(variables, "vllm_serve", (*_PLANNED, "api_key"))
     serve_release = variables["vllm_serve_release"] if "vllm_serve_release" in known else release
     entry = plan["image"]
+    if not entry.get("image_id"):
+        raise Unknown("the lock has no ID of the image yet, which the role vllm_image adds")
     settings = {name: serving[name] for name in _PLANNED if serving[name] not in (None, "")}
     environment = {str(k): str(v) for k, v in (settings.get("environment") or {}).items()}
     settings["environment"] = {k: v for k, v in environment.items() if not SECRET.search(k)}
+    gateways = to_native_types(list((known.get("groups") or {}).get("gateways") or []))
+    settings["access_gateways"] = gateway_addresses(gateways, known.get("hostvars") or {})
     records = "%s/images" % image["root"]
     return {
         "requests": [{k: request[k] for k in _IDENTITY if request.get(k) is not None} for request in plan["requests"]],
@@ -110,6 +120,7 @@ def arguments_of(variables: Mapping[str, Any], known: Mapping[str, Any]) -> dict
         if image["verify"]
         else {},
         "release": {name: serve_release[name] for name in ("release", "serve", "images")},
+        "release_digest": sha256_of(serve_release),
         "node": {name: node.get(name) for name in _NODE},
         "settings": settings,
         "api_key": serving["api_key"] or "",

@@ -11,20 +11,20 @@ from typing import Any, Mapping, Optional
 
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import lookup_loader
-from ansible.utils.display import Display
 
 from ..module_utils._base.files import write_atomically
 from ..module_utils._base.native import to_native_types
 from ..module_utils._npu import hardware
 from ..module_utils._preflight import report as _preflight
+from ..plugin_utils import _tables
 from ..plugin_utils._play_variables import HostVariables, PlayVariables
 from ..plugin_utils._preflight_plan import HostSettings, findings_of_all, settings_of
+from ..plugin_utils._registered import MOST, PlayHosts, failure
 
-_COLORS = {"error": "red", "warning": "bright purple", "ok": "green", "ignored": "dark gray"}
 #: Strategies under which every host has ended a task before any host begins the next one.
 _STRATEGIES = ("linear", "debug")
 #: Roles whose settings decide what a host needs, and which the play may leave to another one.
-_ROLES = ("model_artifacts", "vllm_serve", "npu_preflight")
+_ROLES = ("model_artifacts", "vllm_serve", "vllm_gateway", "npu_preflight")
 
 
 class ActionModule(ActionBase):
@@ -44,6 +44,7 @@ class ActionModule(ActionBase):
                 "check": {"type": "bool", "default": False},
                 "report": {"type": "dict"},
                 "show": {"type": "bool", "default": True},
+                "after_stop": {"type": "bool", "default": False},
                 "title": {"type": "str", "default": ""},
                 "json_path": {"type": "path"},
                 "junit_path": {"type": "path"},
@@ -55,12 +56,17 @@ class ActionModule(ActionBase):
             result.update(failed=True, msg=_wrong_strategy(strategy))
             return result
         findings: dict[str, Any] = {}
+        settings: dict[str, HostSettings] = {}
         report = to_native_types(options["report"])
         if not report:
-            report, findings = self._gather(options, task_vars or {})
-        display = Display()
-        for line, tone in _preflight.lines(report, options["title"]) if options["show"] else ():
-            display.display(line, color=_COLORS.get(tone))
+            report, findings, settings = self._gather(options, task_vars or {})
+        if options["check"]:
+            result["stopped"] = stopped(report, settings)
+            if result["stopped"] and options["after_stop"]:
+                result.update(changed=False, report=report, findings=findings)
+                return result
+        if options["show"]:
+            _tables.show(_preflight.lines(report, options["title"]))
         files = {} if self._task.check_mode else {"json_path": _json, "junit_path": _preflight.junit}
         for option, render in files.items():
             path = options[option]
@@ -76,19 +82,19 @@ class ActionModule(ActionBase):
 
     def _gather(
         self, options: Mapping[str, Any], task_vars: Mapping[str, Any]
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The report of every host of the play, and the findings by host."""
-        everyone = [str(h) for h in task_vars.get("ansible_play_hosts_all") or []]
-        alive = {str(h) for h in task_vars.get("ansible_play_hosts") or []}
+    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, HostSettings]]:
+        """The report of every host of the play, the findings by host, and the settings of those that were checked."""
+        hosts = PlayHosts(task_vars)
         reasons: dict[str, str] = {}
         about: dict[str, str] = {}
+        settings: dict[str, HostSettings] = {}
         # What a former role left in the variables of a host that has died since says nothing about now.
-        present = [host for host in everyone if host in alive]
+        present = [host for host in hosts.everyone if host in hosts.alive]
         if options["check"]:
-            findings = self._check(options, task_vars, present, about, reasons)
+            findings, settings = self._check(options, task_vars, present, about, reasons)
         else:
             findings = _collect(options, task_vars, present, about, reasons)
-        return _preflight.build(everyone, findings, about, reasons), findings
+        return _preflight.build(hosts.everyone, findings, about, reasons), findings, settings
 
     def _check(
         self,
@@ -97,8 +103,8 @@ class ActionModule(ActionBase):
         hosts: list[str],
         about: dict[str, str],
         reasons: dict[str, str],
-    ) -> dict[str, Any]:
-        """Work out the findings of the hosts that were read."""
+    ) -> tuple[dict[str, Any], dict[str, HostSettings]]:
+        """Work out the findings of the hosts that were read; beside them the settings."""
         play = PlayVariables(task_vars, self._task, self._loader, _ROLES)
         nodes: dict[str, dict[str, Any]] = {}
         releases: dict[str, dict[str, Any]] = {}
@@ -107,7 +113,7 @@ class ActionModule(ActionBase):
         for host in hosts:
             try:
                 variables = play.of(host)
-                answer: Any = variables.get(options["result_variable"])
+                answer = variables.registered(options["result_variable"])
                 why = unread(answer)
                 if why is None:
                     releases[host] = self._release(variables, known)
@@ -120,7 +126,7 @@ class ActionModule(ActionBase):
                 reasons[host] = "its settings cannot be used: %s" % " ".join(str(exc).split())
         findings, failed = findings_of_all(nodes, releases, settings)
         reasons.update({host: "its settings cannot be used: %s" % why for host, why in failed.items()})
-        return findings
+        return findings, settings
 
     def _release(self, variables: HostVariables, known: dict[tuple[str, str], dict[str, Any]]) -> dict[str, Any]:
         """The release of a host, read once for all hosts of one name and inventory."""
@@ -129,6 +135,17 @@ class ActionModule(ActionBase):
             lookup = lookup_loader.get("ascend.fleet.release", loader=self._loader, templar=self._templar)
             known[name, folder] = to_native_types(lookup.run([name], variables=variables)[0])
         return known[name, folder]
+
+
+def stopped(report: Mapping[str, Any], settings: Mapping[str, HostSettings]) -> list[str]:
+    """The hosts that do not go on, by what each of them takes for a reason."""
+    found = []
+    for host, about in report["hosts"].items():
+        own = settings.get(host)
+        enough = ("not checked", "error", *(["warning"] if own and own.fail_on == "warning" else []))
+        if about["worst"] in enough:
+            found.append(host)
+    return found
 
 
 def _wrong_strategy(strategy: str) -> str:
@@ -174,9 +191,8 @@ def unread(result: Any) -> Optional[str]:
         return None
     if not isinstance(result, Mapping):
         return "it was not read"
-    said = " ".join(str(result.get("msg") or result.get("module_stderr") or "no reason was given").split())
-    words = said if len(said) <= 300 else said[:299] + "…"
-    return ("unreachable: %s" if result.get("unreachable") else "reading it failed: %s") % words
+    words = failure(result, most=MOST)
+    return words if result.get("unreachable") else "reading it failed: %s" % words
 
 
 def describe(node: Any) -> str:

@@ -29,18 +29,19 @@ _MIRRORS_ASKED, _HOSTS_ASKED = 2, 3
 class _Release:
     """One release in use: its file, its lock, and what has been learned."""
 
-    def __init__(self, release: dict[str, Any], path: Path, generations: set[str], renew: bool) -> None:
+    def __init__(self, release: dict[str, Any], path: Path, hosts: dict[str, set[str]], renew: bool) -> None:
         self.name = str(release["release"])
         self.release = release
         self.path = path
-        self.generations = generations
+        #: Those of the play, by generation; a generation of which none plays has none.
+        self.hosts = hosts
         self.former = None if renew else _locks.load(path, self.name)
         self.answers: list[_lock.Answer] = []
         self.made: Optional[_lock.Lock] = self.former
 
     def open(self) -> list[str]:
         """The entries that are needed and not locked."""
-        return _lock.open_entries(self.release, self.made, self.generations)
+        return _lock.open_entries(self.release, self.made, self.hosts)
 
     def commit_of(self, entry: str) -> Optional[str]:
         """The commit that another entry of the same repository and revision is held to."""
@@ -53,6 +54,12 @@ class _Release:
         agreed = _lock.agree([answer for answer in self.answers if answer.entry not in held])
         if agreed:
             self.made = _lock.extend(self.release, self.former, agreed)
+
+    def leave_out(self, machines: Mapping[str, tuple[str, str]]) -> None:
+        """Remember which images none of its hosts needs. ``machines``: generation and architecture by host."""
+        about = {host: (generation, "") for generation, hosts in self.hosts.items() for host in hosts}
+        about.update({host: machine for host, machine in machines.items() if host in about})
+        self.made = _lock.leave_out(self.release, self.made, about)
 
 
 class ActionModule(ActionBase):
@@ -84,14 +91,19 @@ class ActionModule(ActionBase):
     ) -> dict[str, Any]:
         renew, write = arguments["renew"], arguments["write"]
         releases = self._releases_in_use(renew, variables, task_vars)
-        obstacles, machines = self._read_answers(arguments["answers_of"], releases, task_vars)
+        obstacles, by_host, machines = self._read_answers(arguments["answers_of"], releases, task_vars)
         for found in releases:
             found.complete()
             if arguments["bundle"] and found.open():
                 obstacles += _ask_bundle(arguments["bundle"], found)
                 found.complete()
+            found.leave_out(by_host)
+        # Once hosts have said what they are, nobody is asked for what none of them can run.
         still_open = [
-            {"release": r.name, "entry": entry, "commit": r.commit_of(entry)} for r in releases for entry in r.open()
+            {"release": r.name, "entry": entry, "commit": r.commit_of(entry)}
+            for r in releases
+            for entry in r.open()
+            if not machines or _lock.is_needed(r.release, entry, machines)
         ]
         result: dict[str, Any] = {
             "changed": False,
@@ -105,7 +117,7 @@ class ActionModule(ActionBase):
                 if found.open():
                     _locks.check_place(found.path, probe=not self._task.check_mode)
             return result
-        missing = [(r, entry) for r in releases for entry in r.open() if _is_needed(r.release, entry, machines)]
+        missing = [(r, entry) for r in releases for entry in r.open() if _lock.is_needed(r.release, entry, machines)]
         if missing and not self._task.check_mode:
             raise _lock.LockError(
                 "the release cannot be locked: found nobody who can tell %s. %s. Needed one mirror, bundle or host "
@@ -138,10 +150,14 @@ class ActionModule(ActionBase):
         about = {host: self._about(hostvars[host]) for host in every}
         found = []
         for name in dict.fromkeys(about[host][0] for host in own):
-            generations = {generation for release, generation in about.values() if release == name}
+            mine = {host: generation for host, (release, generation) in about.items() if release == name}
+            hosts: dict[str, set[str]] = {generation: set() for generation in mine.values()}
+            for host in mine:
+                if host in own:
+                    hosts[mine[host]].add(host)
             release = _releases.by_name(name, variables)
             path = _locks.path_of(str(name), variables)
-            entry = _Release(release, path, generations, renew)
+            entry = _Release(release, path, hosts, renew)
             if not renew and entry.former is not None:
                 _locks.load_for(release, variables)  # says where the release has changed since
             found.append(entry)
@@ -152,9 +168,14 @@ class ActionModule(ActionBase):
 
     def _read_answers(
         self, names: list[str], releases: list[_Release], task_vars: Mapping[str, Any]
-    ) -> tuple[list[str], list[tuple[str, str]]]:
-        """Hand what hosts have registered to the releases; return what stood in the way, and the hosts' machines."""
-        obstacles, machines = [], []
+    ) -> tuple[list[str], dict[str, tuple[str, str]], list[tuple[str, str]]]:
+        """Hand what hosts have registered to the releases.
+
+        Return what stood in the way; generation and architecture of each NPU host; and those of all that were asked.
+        """
+        obstacles: list[str] = []
+        by_host: dict[str, tuple[str, str]] = {}
+        machines: list[tuple[str, str]] = []
         by_name = {found.name: found for found in releases}
         asked = _hosts_to_ask(task_vars)
         hosts = asked + [host for host in task_vars.get("ansible_play_hosts_all") or [] if host not in asked]
@@ -170,8 +191,11 @@ class ActionModule(ActionBase):
                         _lock.Answer(answer["entry"], host, answer["commit"], files, answer["image_id"])
                     )
                 obstacles += ["%s: %s" % (host, text) for text in said.get("obstacles") or []]
-                machines += [(g, str(said.get("architecture"))) for g in said.get("generations") or []]
-        return obstacles, machines
+                found_here = [(str(g), str(said.get("architecture") or "")) for g in said.get("generations") or []]
+                machines += found_here
+                if len(found_here) == 1:
+                    by_host[host] = found_here[0]
+        return obstacles, by_host, machines
 
     def _finish(self, found: _Release, renew: bool) -> dict[str, str]:
         """Write the lock of a release where it has changed; return the difference."""
@@ -224,13 +248,6 @@ def _hosts_to_ask(task_vars: Mapping[str, Any]) -> list[str]:
     mirrors = [host for host in groups.get("artifact_mirrors", []) if host in alive]
     hosts = [host for host in groups.get("npu_hosts", []) if host in alive]
     return list(mirrors[:_MIRRORS_ASKED] or hosts[:_HOSTS_ASKED] or alive[:1])
-
-
-def _is_needed(release: Mapping[str, Any], entry: str, machines: list[tuple[str, str]]) -> bool:
-    """Whether a host of the play needs an entry: an archive for an architecture that none has may be nowhere."""
-    part = _lock.entries(release)[entry]
-    architecture = part.get("architecture", "any")
-    return architecture == "any" or (part["generation"], architecture) in machines
 
 
 def _former_lock(found: _Release) -> Optional[_lock.Lock]:

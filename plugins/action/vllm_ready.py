@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Any, Optional
 
-from ..plugin_utils._detached import DetachedAction
+from ..module_utils._host.systemd import short_name
+from ..plugin_utils._detached import DetachedAction, read_progress
 from ..plugin_utils._progress_lines import Lines, Pace, display, lines_for
 
 # The module's own deadline where the caller gives none, and what it may take beside.
@@ -46,8 +46,8 @@ class Teller:
                 news = ("ready", 0)
             if not self._pace.is_due(unit, news, repeat=not replica["ready"]):
                 continue
-            name = unit[: -len(".service")] if unit.endswith(".service") else unit
-            self._say("%s  %s  %s  (%s)" % (self._host, name, replica["text"], clock(replica["seconds"])))
+            name, seconds = short_name(unit), clock(replica["seconds"])
+            self._say("%s  %s  %s  (%s)" % (self._host, name, replica["text"], seconds))
 
 
 class ActionModule(DetachedAction):
@@ -60,43 +60,22 @@ class ActionModule(DetachedAction):
         """Look once; where there is something to wait for, wait detached on the host and print how far it is."""
         super().run(tmp, task_vars)
         task_vars = task_vars or {}
-        arguments = {k: v for k, v in self._task.args.items() if v is not None and k != "progress"}
-        if self._task.check_mode or self._task.async_val:
-            return self._module(arguments, task_vars)
-        seen = self._module(dict(arguments, check_settled=True, progress=self._progress_path()), task_vars)
-        if seen.get("failed") or seen.get("unreachable") or seen.get("settled"):
-            # What the caller gave is what the result shows, not what was asked in between.
-            seen.pop("invocation", None)
-            return seen
+        arguments = self._arguments()
         # What is wrong ends the wait and stands in the result: where only that is wanted, nothing is left to print.
         shown = lines_for(self, task_vars) is Lines.ALL
         teller = Teller(str(task_vars.get("inventory_hostname", "")), display.display)
 
         def on_progress(text: str) -> None:
             if shown:
-                teller.tell(parse_replicas(text))
+                teller.tell(read_progress(text, []))
 
         limit = int(float(arguments.get("timeout") or TIMEOUT_SECONDS)) + SPARE_SECONDS
-        result = self._run_detached(self.MODULE, arguments, task_vars, limit, on_progress)
+        result, followed = self._look_or_follow(arguments, task_vars, limit, on_progress)
+        if not followed:
+            return result
         if shown and isinstance(result.get("replicas"), list):
             teller.tell(result["replicas"])
         if "replicas" in result:
             # A job's own key of this name took the module's place. The wait ends only when nothing is left to wait for.
             result["finished"] = True
-        result.pop("invocation", None)
         return result
-
-    def _module(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        result: dict[str, Any] = self._execute_module(
-            module_name=self.MODULE, module_args=arguments, task_vars=task_vars
-        )
-        return result
-
-
-def parse_replicas(text: str) -> list[dict[str, Any]]:
-    """The replicas in the module's progress file; none when it is not a whole one yet."""
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return []
-    return found if isinstance(found, list) else []

@@ -9,6 +9,7 @@ from typing import Any, Mapping, Optional
 
 from ansible.plugins.action import ActionBase
 
+from ..module_utils._host.systemd import short_name
 from ..plugin_utils._progress_lines import display
 
 
@@ -35,10 +36,6 @@ def lines(result: Mapping[str, Any]) -> list[str]:
     for unit in result.get("units") or []:
         if unit.get("steps"):
             reason = " (%s)" % unit["reason"] if unit.get("reason") else ""
-            found.append("%s  %s%s" % (_short(unit["name"]), ", ".join(unit["steps"]), reason))
-    found += ["%s  removed" % _short(name) for name in result.get("removed") or []]
+            found.append("%s  %s%s" % (short_name(unit["name"]), ", ".join(unit["steps"]), reason))
+    found += ["%s  removed" % short_name(name) for name in result.get("removed") or []]
     return found
-
-
-def _short(unit: str) -> str:
-    return unit[: -len(".service")] if unit.endswith(".service") else unit

@@ -14,6 +14,7 @@ description:
   - Picks the release's image for the host's generation and architecture. One that names the architecture comes before
     one for C(any).
   - Replaces scheme and host of the release's repositories by those of a mirror.
+  - Leaves out the archive of an image that docker has already by the ID that the release pins.
   - Fails with what the release has when it has nothing for the host.
 options:
   _input:
@@ -43,6 +44,12 @@ options:
       module's defaults hold.
     type: dict
     default: {}
+  docker:
+    description: >-
+      What M(ascend.fleet.npu_info) says of docker, C(node.docker). Empty where it is not known; then the image archive
+      is needed.
+    type: dict
+    default: {}
 """
 
 EXAMPLES = r"""
@@ -57,8 +64,9 @@ _value:
   description: >-
     C(image) and C(model) of the release with their URLs replaced, C(image_folder), C(image_archive), C(image_checksums)
     and C(weights) on the host, and C(former_weights), where version 0.1 kept them.
-    C(requests) are the arguments of M(ascend.fleet.lfs_artifact) for the image archive and for the weights, in this
-    order.
+    C(requests) are the arguments of M(ascend.fleet.lfs_artifact) for the image archive, where it is needed, and for the
+    weights, in this order. C(left_out) has the key (RV(ascend.fleet.lfs_artifact#module:request)) of the archive's
+    request where it is not needed.
   type: dict
   sample:
     image_archive: /var/lib/ascend-fleet/repositories/Eco-Tech--images/vllm-image/Vllm-ascend-Qwen3_5-A2-Ubuntu-v0.tar
@@ -72,6 +80,7 @@ from ansible.errors import AnsibleFilterError
 from ..module_utils._artifacts import plan as _release_select
 from ..module_utils._artifacts.errors import ArtifactError
 from ..module_utils._base.native import to_native_types
+from ..module_utils._host.docker import pinned_ids
 
 
 def artifact_plan(
@@ -81,6 +90,7 @@ def artifact_plan(
     root: str = "/var/lib/ascend-fleet",
     origin: str = "",
     options: Optional[Mapping[str, Any]] = None,
+    docker: Optional[Mapping[str, Any]] = None,
 ) -> dict[str, Any]:
     """See DOCUMENTATION."""
     try:
@@ -91,6 +101,7 @@ def artifact_plan(
             root=to_native_types(root),
             origin=to_native_types(origin) or "",
             options=to_native_types(options) or {},
+            loaded=pinned_ids(to_native_types(docker) or {}),
         )
     except (_release_select.SelectionError, ArtifactError) as exc:
         raise AnsibleFilterError("artifact_plan: %s" % exc) from exc

@@ -82,6 +82,32 @@ options:
     description: How long a start waits for device nodes and healthy chips; 0 does not wait.
     type: int
     default: 600
+  watchdog:
+    description: What is done on the host about an engine that stalls.
+    type: str
+    choices: [observe, restart, 'off']
+    default: 'off'
+  watchdog_port:
+    description: Where gateways ask what the watchdog has taken out of traffic. Only with O(watchdog=restart).
+    type: int
+    default: 8406
+  access:
+    description: >-
+      Who reaches the replicas' own ports. With V(gateways) these are the host itself, O(access_gateways) and
+      O(access_from).
+    type: str
+    choices: [open, gateways]
+    default: open
+  access_from:
+    description: Addresses, networks or names of others that may ask there.
+    type: list
+    elements: str
+    default: []
+  access_gateways:
+    description: Addresses or names of the gateways.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""
@@ -118,6 +144,7 @@ from ansible.errors import AnsibleFilterError
 from ansible.module_utils.parsing.convert_bool import boolean
 
 from ..module_utils._base.native import to_native_types
+from ..module_utils._release.ports import WATCHDOG_PORT
 from ..module_utils._release.variables import check_values
 from ..module_utils._serving import plan
 from ..module_utils._serving.settings import Settings
@@ -141,6 +168,11 @@ def vllm_replicas(
     stop_seconds: int = 60,
     weights_content: str = "",
     chip_wait_seconds: int = 600,
+    watchdog: str = "off",
+    watchdog_port: int = WATCHDOG_PORT,
+    access: str = "open",
+    access_from: Optional[Sequence[str]] = None,
+    access_gateways: Optional[Sequence[str]] = None,
 ) -> dict[str, Any]:
     """The filter ``ascend.fleet.vllm_replicas``."""
     given = {
@@ -156,12 +188,17 @@ def vllm_replicas(
         "docker_options": docker_options,
         "stop_seconds": stop_seconds,
         "chip_wait_seconds": chip_wait_seconds,
+        "watchdog": watchdog,
+        "watchdog_port": watchdog_port,
+        "access": access,
+        "access_from": access_from,
+        "access_gateways": access_gateways,
     }
     chosen = {name: to_native_types(value) for name, value in given.items() if value not in (None, "")}
     problems = check_values({"vllm_serve_" + name: value for name, value in chosen.items()})
     if problems:
         raise AnsibleFilterError("vllm_replicas: %s" % "; ".join(problem.text() for problem in problems))
-    for name in chosen.keys() & {"replicas", "first_port", "stop_seconds", "chip_wait_seconds"}:
+    for name in chosen.keys() & {"replicas", "first_port", "stop_seconds", "chip_wait_seconds", "watchdog_port"}:
         chosen[name] = int(chosen[name])
     if "skip_unhealthy" in chosen:
         chosen["skip_unhealthy"] = boolean(chosen["skip_unhealthy"])

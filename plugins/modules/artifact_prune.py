@@ -20,6 +20,9 @@ description:
     rollback.
   - What a container in any state, or a unit of this collection, names is in use and stays. Where docker does not
     answer, nothing is removed.
+  - What the host's last good deployment, the one before it and those of a change that is open name stays too, whatever
+    O(keep) says, so that a rollback needs no download. Where that cannot be read, nothing is removed, and a warning
+    says why.
   - Folders and images that are not of this collection's making are not looked at. What another run works on is left
     for the next time.
 options:
@@ -85,7 +88,7 @@ freed_bytes:
 """
 
 import os
-from typing import Any
+from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -93,6 +96,7 @@ from ..module_utils._artifacts import mirrors, prune
 from ..module_utils._host.docker import Docker, DockerError
 from ..module_utils._images.prune import prune_images
 from ..module_utils._images.usage import Usage
+from ..module_utils._upgrade import deployment, state
 
 ARGUMENTS: dict[str, Any] = {
     "root": {"type": "path", "required": True},
@@ -103,12 +107,17 @@ ARGUMENTS: dict[str, Any] = {
 DOCKER_SECONDS = 120
 
 
-def remove_old(params: dict[str, Any], usage: Usage, docker: Docker, check: bool) -> prune.Pruned:
+def kept_text() -> str:
+    """What the deployments that must be kept name. StateError and DeploymentError where that is not known."""
+    return deployment.in_use_text(state.needed(state.read()))
+
+
+def remove_old(params: dict[str, Any], in_use: Callable[[], str], docker: Docker, check: bool) -> prune.Pruned:
     """Remove old images, or old revisions of weights and archives."""
     root = params["root"].rstrip("/")
     if params["what"] == "images":
         removal = prune_images(
-            os.path.join(root, "images"), params["keep"], params["current"], usage.text, docker, check=check
+            os.path.join(root, "images"), params["keep"], params["current"], in_use, docker, check=check
         )
         return prune.Pruned(before=removal.before, removed=removal.removed)
     mirror = mirrors.Mirror("", "", root) if params["what"] == "mirror" else None
@@ -116,7 +125,7 @@ def remove_old(params: dict[str, Any], usage: Usage, docker: Docker, check: bool
         root,
         params["keep"],
         params["current"],
-        usage.text,
+        in_use,
         check=check,
         store=mirrors.store_of(mirror) if mirror else None,
     )
@@ -128,7 +137,12 @@ def main() -> None:
     docker = Docker(timeout=DOCKER_SECONDS)
     usage = Usage(docker, docker_required=params["what"] != "mirror")
     try:
-        pruned = remove_old(params, usage, docker, module.check_mode)
+        kept = kept_text()
+    except (state.StateError, deployment.DeploymentError) as exc:
+        module.warn("nothing was removed, as it is not known what a rollback needs: %s" % exc)
+        module.exit_json(changed=False, removed=[], freed_bytes=0, diff={"before": "", "after": ""})
+    try:
+        pruned = remove_old(params, lambda: "%s\n%s" % (usage.text(), kept), docker, module.check_mode)
     except DockerError as exc:
         module.fail_json(msg="docker does not say what is in use: %s. Nothing was removed. Fix: start docker" % exc)
     except OSError as exc:

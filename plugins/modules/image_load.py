@@ -15,12 +15,14 @@ description:
     may be plain, or compressed with gzip, zstd, xz or bzip2.
   - The image's ID, architecture and tags are read from the archive without unpacking it, so that an archive for another
     architecture, a wrong one or a cut one is refused before docker gets it.
+  - Where docker has the image by O(image_id) already, the archive is not looked at and need not be there. That takes
+    O(tag), and docker's own image store; with the containerd image store the archive is always compared.
   - An image is recognised by its ID, which is the hash of its configuration; with the containerd image store, which has
     other IDs, by its manifest or by its layers, architecture and date.
   - A tag that is missing, or that belongs to another image, is set.
 options:
   path:
-    description: The archive, on the host.
+    description: The archive, on the host. It need not be there where docker has the image by O(image_id).
     type: path
     required: true
   tag:
@@ -185,11 +187,12 @@ def main() -> None:
     if module.params["check_settled"]:
         remove_leftovers(params["progress"])
     try:
-        if module.params["check_settled"] and not store.is_quickly_read(wanted):
+        docker = Docker(timeout=60)
+        if module.params["check_settled"] and not store.is_quickly_read(wanted, docker):
             outcome = store.Outcome(unread=True)
         else:
             check = module.check_mode or module.params["check_settled"]
-            outcome = store.ensure(wanted, Docker(timeout=60), check=check)
+            outcome = store.ensure(wanted, docker, check=check)
     except (ArchiveError, store.ImageError) as exc:
         module.fail_json(msg=str(exc))
     except DockerError as exc:

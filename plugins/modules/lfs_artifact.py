@@ -62,6 +62,15 @@ options:
       - Folder in which version 0.1 of this collection kept the same. Where it is proven to hold this repository, and
         O(dest) holds nothing yet, it is used instead of O(dest), and RV(dest) says so. It is never moved.
     type: path
+  adopt:
+    description:
+      - Folders on the host in which files of the repository may lie already, under the same paths, such as a clone made
+        by hand.
+      - A file there whose SHA-256 is right gets a second name in O(dest) and is not downloaded. It stays where it is.
+        On another file system it is copied.
+    type: list
+    elements: path
+    default: []
   paths:
     description:
       - The files wanted, as paths or patterns. A pattern without a slash is a file name in any folder, V(*) and V(?)
@@ -370,6 +379,7 @@ ARGUMENTS: dict[str, Any] = {
     "commit": {"type": "str"},
     "dest": {"type": "path", "required": True},
     "former_dest": {"type": "path"},
+    "adopt": {"type": "list", "elements": "path", "default": []},
     "paths": {"type": "list", "elements": "str", "default": ["*"]},
     "exclude": {"type": "list", "elements": "str", "default": []},
     "checksums": {"type": "dict", "default": {}},
@@ -399,9 +409,10 @@ ARGUMENTS: dict[str, Any] = {
 
 def request_of(params: dict[str, Any]) -> Request:
     """Turn the module's parameters into a request."""
-    for name in ("dest", "former_dest"):
-        if params.get(name) and not os.path.isabs(params[name]):
-            raise ArtifactError("%s is %r; needed is an absolute path" % (name, params[name]))
+    named = [(name, params.get(name)) for name in ("dest", "former_dest")]
+    for name, path in [*named, *(("adopt", folder) for folder in params.get("adopt") or [])]:
+        if path and not os.path.isabs(path):
+            raise ArtifactError("%s is %r; needed is an absolute path" % (name, path))
     verified = any(url.startswith("https://") for url in (*params["sources"], *params["trackers"]))
     return Request(
         repository=params["repository"],
@@ -410,6 +421,7 @@ def request_of(params: dict[str, Any]) -> Request:
         commit=params["commit"] or None,
         dest=params["dest"].rstrip("/"),
         former_dest=params["former_dest"].rstrip("/") if params["former_dest"] else None,
+        adopt=tuple(folder.rstrip("/") for folder in params["adopt"]),
         paths=tuple(params["paths"]),
         exclude=tuple(params["exclude"]),
         checksums={str(path): str(value) for path, value in params["checksums"].items() if value},

@@ -15,13 +15,17 @@ description:
   - Asks what the roles C(model_artifacts), C(vllm_image) and C(vllm_serve) would ask of a host, one after the other and
     in one call, which are the recorded files, the loaded image and its recorded contents, units, containers and their
     configuration, and whether every replica is ready.
-  - On a host of which RV(converged) is true none of these roles has anything to do, so a play may leave them out.
+  - On a host of which RV(converged) is true none of these roles has anything to do, so C(site.yml) leaves them out.
     Anything else, and anything that cannot be told, is a reason to run them; nothing is decided here but that.
+  - A host on which everything is as wanted, but not recorded as its last good deployment yet, is not converged. The
+    roles find nothing to do there, and C(site.yml) records it with M(ascend.fleet.fleet_state).
   - An action plugin puts the arguments together from the variables of those roles and what C(npu_preflight) has read.
     From a play it has no options.
 options:
   requests:
-    description: What M(ascend.fleet.lfs_artifact) would be asked for, image archive and weights. Set by the action.
+    description: >-
+      What M(ascend.fleet.lfs_artifact) would be asked for, the weights last. The image archive comes before them unless
+      docker has the image by the ID that the release pins. Set by the action.
     type: list
     elements: dict
     default: []
@@ -39,6 +43,10 @@ options:
     description: What the plan of the replicas needs of the release. Set by the action.
     type: dict
     default: {}
+  release_digest:
+    description: What identifies the whole release with its lock. Set by the action.
+    type: str
+    default: ""
   node:
     description: What the plan of the replicas needs of the node. Set by the action.
     type: dict
@@ -74,6 +82,7 @@ seealso:
   - module: ascend.fleet.image_load
   - module: ascend.fleet.vllm_units
   - module: ascend.fleet.vllm_ready
+  - module: ascend.fleet.fleet_state
 """
 
 EXAMPLES = r"""
@@ -119,6 +128,24 @@ replicas:
   elements: dict
   sample:
     - {unit: vllm-qwen3.5@0.service, replica: 0, url: "http://127.0.0.1:8010", port: 8010, indices: [0, 1, 2, 3]}
+digest:
+  description: What identifies the wanted deployment, as RV(ascend.fleet.fleet_state#module:digest).
+  returned: when the replicas could be planned
+  type: str
+  sample: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+last_good:
+  description: The deployment that is recorded as last good on the host, null where none is.
+  returned: when the state of the host could be read
+  type: dict
+  sample:
+    release: qwen3_5_27b_v0
+    digest: 60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752
+    since: "2026-11-01T20:11:03Z"
+change:
+  description: The change that is open on the host, as in RV(ascend.fleet.fleet_state#module:state); null where none is.
+  returned: when the state of the host could be read
+  type: dict
+  sample: null
 """
 
 import os
@@ -134,9 +161,11 @@ from ..module_utils._host.docker import Docker, DockerError
 from ..module_utils._host.systemd import SystemdError
 from ..module_utils._images import store, verify
 from ..module_utils._images.archive import ArchiveError, machine_of
+from ..module_utils._serving import changes as changing
 from ..module_utils._serving import plan, ready, units
 from ..module_utils._serving.deployed import UnitsError
 from ..module_utils._serving.settings import Settings
+from ..module_utils._upgrade import deployment, state
 
 #: What none of the questions may raise: the roles ask them again and say what is wrong in their own words.
 UNKNOWN = (
@@ -147,6 +176,8 @@ UNKNOWN = (
     DockerError,
     SystemdError,
     UnitsError,
+    state.StateError,
+    deployment.DeploymentError,
     ValueError,
     OSError,
 )
@@ -172,7 +203,7 @@ def image(wanted: dict[str, Any], about: dict[str, Any], docker: Docker) -> str:
     """Docker's ID of the image; NotConverged when it is not loaded, tagged, recorded and verified."""
     machine = machine_of(os.uname().machine)
     loading = store.Wanted(machine=machine, **wanted)
-    if not store.is_quickly_read(loading):
+    if not store.is_quickly_read(loading, docker):
         raise NotConverged("what %s holds is not known yet" % loading.path)
     outcome = store.ensure(loading, docker, check=True)
     if outcome.changed or outcome.unread or outcome.unrecorded or not outcome.image_id:
@@ -188,23 +219,45 @@ def image(wanted: dict[str, Any], about: dict[str, Any], docker: Docker) -> str:
     return outcome.image_id
 
 
-def replicas(release: dict[str, Any], node: dict[str, Any], settings: Settings) -> list[dict[str, Any]]:
-    """The replicas of the plan; NotConverged when a unit is not as wanted or a replica is not ready."""
-    planned = plan.plan_replicas(node, release, settings)
-    secrets = planned[0]["secrets"] if planned else {}
+def wanted(params: dict[str, Any], **brought: str) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """The planned replicas and their secrets, with image and weights as they were brought unless others are set."""
+    chosen = {**brought, **params["settings"]}
+    chosen["environment"] = {**chosen.get("environment", {}), **params["secrets"]}
+    settings = Settings(api_key=params["api_key"], **chosen)
+    planned = plan.plan_replicas(params["node"], params["release"], settings)
+    return planned, planned[0]["secrets"] if planned else {}
+
+
+def replicas(planned: list[dict[str, Any]], secrets: dict[str, str], api_key: str) -> list[dict[str, Any]]:
+    """Where the planned replicas serve; NotConverged when a unit is not as wanted or a replica is not ready."""
     host = units.Host(check=True)
     report, removed, support = host.present(planned, secrets)
+    begun = changing.marked()
+    if begun:
+        raise NotConverged("%s: an earlier run began to change it and did not end" % ", ".join(begun))
     changes = ["%s: %s (%s)" % (u["name"], ", ".join(u["steps"]), u["reason"]) for u in report if u["changed"]]
     changes += ["%s: remove" % name for name in removed] + ["%s: write" % name for name in support]
     if changes:
         raise NotConverged("; ".join(changes))
     watches = [ready.Watch(u["name"], u["url"], u["served_model_name"]) for u in planned]
-    watcher = ready.Watcher(watches, timeout=0, silence_timeout=600, api_key=settings.api_key)
+    watcher = ready.Watcher(watches, timeout=0, silence_timeout=600, api_key=api_key)
     watcher.wait(watcher.look_ready, once=True)
     late = ["%s: %s" % (w.unit, w.text()) for w in watcher.watches if not w.ready]
     if late:
         raise NotConverged("; ".join(late))
     return plan.endpoints(planned)
+
+
+def recorded(found: dict[str, Any], digest: str) -> None:
+    """NotConverged when this deployment is not the last good one of a state, or is not kept."""
+    change = found["change"]
+    if change:
+        raise NotConverged(
+            "%s (%s to %s) has not come to its end: %s since %s"
+            % (change["id"], change["kind"], change["release"], change["step"], change["since"])
+        )
+    if not state.is_recorded(found, digest) or not deployment.is_kept(digest):
+        raise NotConverged("its deployment is not recorded as last good yet")
 
 
 def main() -> None:
@@ -215,6 +268,7 @@ def main() -> None:
             "image": {"type": "dict", "default": {}},
             "verify": {"type": "dict", "default": {}},
             "release": {"type": "dict", "default": {}},
+            "release_digest": {"default": ""},
             "node": {"type": "dict", "default": {}},
             "settings": {"type": "dict", "default": {}},
             "api_key": {"type": "str", "default": "", "no_log": True},
@@ -225,17 +279,16 @@ def main() -> None:
     params = module.params
     result: dict[str, Any] = {"changed": False, "converged": False, "reasons": []}
     try:
-        (_archive, _content), (weights, content) = artifacts(params["requests"])
+        found = state.read()
+        result.update(last_good=found["last_good"], change=found["change"])
+        weights, content = artifacts(params["requests"])[-1]
         result["weights"] = weights
         result["image_id"] = image(params["image"], params["verify"], Docker())
-        chosen = dict(params["settings"])
-        chosen["environment"] = {**chosen.get("environment", {}), **params["secrets"]}
-        chosen.setdefault("image", result["image_id"])
-        chosen.setdefault("weights", weights)
-        chosen.setdefault("weights_content", content)
-        settings = Settings(api_key=params["api_key"], **chosen)
-        result["replicas"] = replicas(params["release"], params["node"], settings)
-        result["converged"] = True
+        planned, secrets = wanted(params, image=result["image_id"], weights=weights, weights_content=content)
+        result["digest"] = deployment.digest_of(params["release_digest"], planned, secrets)
+        served = replicas(planned, secrets, params["api_key"])
+        recorded(found, result["digest"])
+        result.update(replicas=served, converged=True)
     except (NotConverged, *UNKNOWN) as exc:
         result["reasons"].append(str(exc))
     module.exit_json(**result)

@@ -362,6 +362,39 @@ node:
         kernel_command_line: BOOT_IMAGE=/vmlinuz
         processors: 192
         reboot_required: false
+    virtual_machine:
+      description: The kind of virtual machine; null on bare metal, in a container, or where nobody can say.
+      type: str
+      sample: null
+    services:
+      description: Services of the distribution that matter to serving, with systemd's word for their state.
+      type: dict
+      sample: {irqbalance: active, firewalld: null, ufw: null}
+    firewall:
+      description:
+        - The firewall that is on, C(firewalld) or C(ufw), and the TCP ports that it leaves open, as pairs of first and
+          last; null where there is none, or where it did not say. Rules written by hand are not looked at.
+      type: dict
+      sample: {name: firewalld, open_ports: [[22, 22], [8000, 8000]]}
+    proxies:
+      description:
+        - Proxies in docker's settings, without passwords. C(containers) tells whether they are handed to containers.
+      type: list
+      elements: dict
+      sample:
+        - where: /root/.docker/config.json
+          http: http://proxy.example:3128
+          https: null
+          no_proxy: localhost,127.0.0.1
+          containers: true
+    watchdog:
+      description: What the watchdog of the serving units saw last, null where none runs. C(at) is Unix time.
+      type: dict
+      sample:
+        mode: observe
+        at: 1795557600
+        replicas:
+          - {unit: vllm-qwen3.5@0.service, state: busy, reason: "", since: "", evidence: "", restart: ""}
     kernels:
       description:
         - The kernel that runs, the installed ones, oldest first, and the newest of them.

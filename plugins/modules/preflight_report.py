@@ -53,6 +53,12 @@ options:
     description: Whether to print the report. Without, it is only returned.
     type: bool
     default: true
+  after_stop:
+    description:
+      - With O(check), whether a report in which a host is RV(stopped) is neither printed nor written. It is left to a
+        later call with O(report), after these hosts have failed, since Ansible prints several lines for each of them.
+    type: bool
+    default: false
   title:
     description: Words for the heading.
     type: str
@@ -97,6 +103,14 @@ findings:
   returned: when a host was checked and no report was given
   type: dict
   sample: {a2-01: []}
+stopped:
+  description:
+    - The hosts that are not ready. Those with an error or not checked, and those with a warning whose variable
+      C(npu_preflight_fail_on) is V(warning).
+  returned: when O(check)
+  type: list
+  elements: str
+  sample: [a2-02, a2-03]
 report:
   description: The report.
   returned: success

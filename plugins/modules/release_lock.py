@@ -19,6 +19,10 @@ description:
     bytes, whenever it is added.
   - Reads and validates the locks of the releases in use, says what is still open, and writes them from what
     M(ascend.fleet.release_lock_info) has found. An entry that is locked stays as it is.
+  - An archive for an architecture that no host of the play has is not asked for. The lock remembers under C(unused)
+    which hosts do without it, and it is open again for others.
+  - With several sources of the inventory, a lock that is there is found beside any of them, and a new one is written
+    beside the first that is a file or a folder. Two locks of one release are an error.
   - Hosts that hold different bytes of one release are an error that names hosts and values, and so is a lock that was
     made for another state of the release file.
   - Runs on the controller alone, once for all hosts of the play.

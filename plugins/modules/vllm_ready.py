@@ -13,12 +13,15 @@ version_added: 0.1.0
 short_description: Wait until replicas serve, or until they are idle
 description:
   - Waits for all replicas of a host at once, with one deadline. A replica is ready when its unit runs, C(/health)
-    answers and C(/v1/models) names the model.
+    answers, C(/v1/models) names the model, and a question for one token is answered. An engine may hang behind a server
+    whose C(/health) is well.
   - While it waits it follows each replica's journal, knows the stage of the start, and prints a line for each step
     forward where the variable C(fleet_progress) wants lines.
   - A systemd that does not answer is unknown, neither ready nor idle. When that lasts for two minutes the wait fails.
   - It fails at once when a unit ends or is restarted, and when a log has been silent for too long. The message then
     gives the meaning of what the log shows and how to mend it, where that is known, and the last lines of the log.
+  - Of an engine that hangs, the evidence is saved on the host below C(/var/lib/ascend-fleet/evidence) (journal, CANN's
+    last lines, processes, C(npu-smi info), and stacks where C(py-spy) is installed), and the message names the folder.
   - Replicas that are ready are not waited for.
 options:
   replicas:
@@ -37,6 +40,12 @@ options:
       served_model_name:
         description: The name under which it must serve its model.
         type: str
+  numbers:
+    description: >-
+      Of the replicas that this collection deployed on the host, only those of these numbers. Empty means all.
+    type: list
+    elements: int
+    default: []
   state:
     description: V(ready) waits until all serve; V(idle) waits until none has a request running or waiting.
     type: str
@@ -54,6 +63,12 @@ options:
     description: How often systemd may have restarted a unit before it counts as failed.
     type: int
     default: 0
+  first_token_timeout:
+    description:
+      - How many seconds a replica that is healthy may take for its first token, which may be minutes after a start.
+        With V(0) it is not asked, nor is a replica without C(served_model_name).
+    type: float
+    default: 300
   api_key:
     description: The key of the service, if it has one.
     type: str
@@ -78,7 +93,7 @@ attributes:
     description: Runs detached in any case.
     support: full
   check_mode:
-    description: Looks once and does not wait.
+    description: Looks once, does not wait, and asks for no token.
     support: full
   diff_mode:
     description: Never changes anything.
@@ -116,6 +131,8 @@ replicas:
       percent: null
       text: ready
       seconds: 187.4
+      start_seconds: 189.0
+      causes: []
 elapsed:
   description: Seconds since the wait began.
   returned: success
@@ -141,15 +158,26 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils._base.detached import remove_leftovers
 from ..module_utils._base.files import write_atomically
 from ..module_utils._host.systemd import NoSystemd, SystemdError
-from ..module_utils._serving import ready
+from ..module_utils._serving import ready, stuck
 from ..module_utils._serving.deployed import UnitsError, deployed
+from ..module_utils._serving.first_token import DEFAULT_SECONDS
 
-SHOWN = ("unit", "url", "ready", "stage", "percent", "seconds", "requests", "line")
+SHOWN = ("unit", "url", "ready", "stage", "percent", "seconds", "start_seconds", "requests", "line", "causes")
 
 
 def shown(watcher: ready.Watcher) -> list[dict[str, Any]]:
     """What is returned, and written while the wait goes on, about each replica."""
     return [{"text": w.text(), **{key: getattr(w, key) for key in SHOWN}} for w in watcher.watches]
+
+
+def add_evidence(watch: ready.Watch) -> None:
+    """Save what helps to find the cause while the engine still hangs, and name the folder in the failure."""
+    try:
+        folder = stuck.save(watch.unit, watch.hangs)
+    except (OSError, UnitsError) as exc:
+        folder = "(not saved: %s)" % exc
+    if folder:
+        watch.failure = "%s\nEvidence: %s" % (watch.failure, folder)
 
 
 def main() -> None:
@@ -165,10 +193,12 @@ def main() -> None:
                     "served_model_name": {},
                 },
             },
+            "numbers": {"type": "list", "elements": "int", "default": []},
             "state": {"choices": ["ready", "idle"], "default": "ready"},
             "timeout": {"type": "float", "default": 2700},
             "silence_timeout": {"type": "float", "default": 600},
             "max_restarts": {"type": "int", "default": 0},
+            "first_token_timeout": {"type": "float", "default": DEFAULT_SECONDS},
             "api_key": {"no_log": True, "default": ""},
             "progress": {"type": "path"},
             "check_settled": {"type": "bool", "default": False},
@@ -182,7 +212,10 @@ def main() -> None:
     replicas = params["replicas"]
     if replicas is None:
         try:
-            replicas = [{"unit": u["name"], **u} for u in deployed() if u["url"]]
+            wanted = params["numbers"]
+            replicas = [
+                {"unit": u["name"], **u} for u in deployed() if u["url"] and (not wanted or u["replica"] in wanted)
+            ]
         except UnitsError as exc:
             module.fail_json(msg=str(exc), replicas=[], finished=True)
     if not replicas and not idle and not module.check_mode:
@@ -197,6 +230,7 @@ def main() -> None:
         silence_timeout=params["silence_timeout"],
         api_key=params["api_key"],
         max_restarts=params["max_restarts"],
+        first_token_timeout=0 if module.check_mode else params["first_token_timeout"],
     )
 
     def report() -> None:
@@ -214,6 +248,12 @@ def main() -> None:
         # One look that says nothing decides nothing: the wait itself looks again.
         if not settling or isinstance(exc, NoSystemd):
             module.fail_json(msg=str(exc), replicas=shown(watcher), finished=True)
+    for watch in watcher.watches:
+        for note in watch.notes:
+            module.warn("%s: %s" % (watch.unit, note))
+    for watch in watcher.watches:
+        if watch.hangs and not module.check_mode:
+            add_evidence(watch)
     if watcher.failures and not module.check_mode:
         module.fail_json(msg="\n\n".join(watcher.failures), replicas=shown(watcher), finished=True)
     module.exit_json(

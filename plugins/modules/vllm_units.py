@@ -28,22 +28,28 @@ options:
   units:
     description:
       - The wanted units, as P(ascend.fleet.vllm_replicas#filter) returns them.
-      - With O(state=stopped) and O(state=absent) only their C(name) matters, and leaving this out means every unit of
-        this collection.
+      - With O(state=started), O(state=stopped) and O(state=absent) only their C(name) matters. With the last two,
+        leaving this and O(only) out means every unit of this collection.
     type: list
     elements: dict
   secrets:
     description: Variables for every unit that must not be shown anywhere.
     type: dict
     default: {}
+  only:
+    description:
+      - Names of those of O(units) to bring about now. The others are left alone, and nothing is removed.
+    type: list
+    elements: str
   state:
     description:
       - V(present) means running as wanted.
       - V(configured) writes and enables without starting or restarting anything.
+      - V(started) starts units as they are deployed.
       - V(stopped) keeps the files.
       - V(absent) removes units, environment files, containers, caches and logs.
     type: str
-    choices: [present, configured, stopped, absent]
+    choices: [present, configured, started, stopped, absent]
     default: present
   enabled:
     description:
@@ -85,6 +91,12 @@ EXAMPLES = r"""
     units: "{{ plan.units }}"
     secrets: "{{ plan.secrets }}"
 
+- name: Bring about one replica and leave the others alone
+  ascend.fleet.vllm_units:
+    units: "{{ plan.units }}"
+    secrets: "{{ plan.secrets }}"
+    only: [vllm-qwen3.5@1.service]
+
 - name: Stop every replica, also for the next boot
   ascend.fleet.vllm_units:
     state: stopped
@@ -123,7 +135,7 @@ support_files:
   sample: [/etc/ascend-fleet/wait-for-chips.sh]
 """
 
-from typing import Any
+from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -135,13 +147,25 @@ from ..module_utils._serving.settings import ServingError
 NEEDED = ("name", "content", "environment", "config_hash", "container_name", "directories", "image")
 
 
+def chosen(
+    units: Optional[list[dict[str, Any]]], only: Optional[list[str]], state: str
+) -> Optional[list[dict[str, Any]]]:
+    """The units that are meant; where only names matter, names are enough."""
+    if only is None:
+        return units
+    if state in ("present", "configured"):
+        return [unit for unit in units or [] if unit.get("name") in only]
+    return [{"name": name} for name in only]
+
+
 def main() -> None:
     """Bring the units about."""
     module = AnsibleModule(
         argument_spec={
             "units": {"type": "list", "elements": "dict"},
             "secrets": {"type": "dict", "default": {}, "no_log": True},
-            "state": {"choices": ["present", "configured", "stopped", "absent"], "default": "present"},
+            "only": {"type": "list", "elements": "str"},
+            "state": {"choices": ["present", "configured", "started", "stopped", "absent"], "default": "present"},
             "enabled": {"type": "bool", "default": True},
             "exclusive": {"type": "bool", "default": True},
             "stop_timeout": {"type": "int", "default": 600},
@@ -150,7 +174,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    units, state = params["units"], params["state"]
+    units, state = chosen(params["units"], params["only"], params["state"]), params["state"]
     needed = NEEDED if state in ("present", "configured") else ("name",)
     for index, unit in enumerate(units or []):
         missing = [key for key in needed if key not in unit]
@@ -165,12 +189,14 @@ def main() -> None:
         if state in ("present", "configured"):
             secrets = {k: str(v) for k, v in params["secrets"].items()}
             report, removed, support = host.present(
-                units,
+                units or [],
                 secrets,
                 start=state == "present",
                 enable=params["enabled"],
-                exclusive=params["exclusive"],
+                exclusive=params["exclusive"] and params["only"] is None,
             )
+        elif state == "started":
+            report = host.started(names or [])
         elif state == "stopped":
             report = host.stopped(names, disable=not params["enabled"])
         else:

@@ -11,13 +11,14 @@ import secrets
 import shlex
 import time
 from dataclasses import dataclass
-from typing import Any, Callable, Mapping, Optional
+from typing import Any, Callable, Mapping, Optional, TypeVar
 
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
 from ..module_utils._base import detached
 
+Progress = TypeVar("Progress", list[Any], dict[str, Any])
 # Short work is noticed at once, long work is not asked about often.
 POLL_SECONDS = (0.5, 1.0, 2.0, 3.0)
 # The host may be out of reach for so long while the work goes on there.
@@ -94,7 +95,9 @@ def status_command(job: Job, marker: str) -> str:
     """
     first, rest = job.process_word[:2], job.process_word[2:]
     name = os.path.basename(job.results_file)[len(job.process_word) :]
+    heard = os.path.join(job.folder, detached.HEARD_NAME)
     return (
+        f"[ ! -d {shlex.quote(job.folder)} ] || : > {shlex.quote(heard)}; "
         f"id={first}''{rest}; alive=unknown; "
         "if [ -r /proc/self/cmdline ]; then case \"$(cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\000' ' ')\" in "
         '*"$id"*) alive=yes;; *) alive=no;; esac; fi; '
@@ -136,7 +139,43 @@ def has_ended(text: str) -> bool:
 class DetachedAction(ActionBase):
     """An action that runs a module detached: it goes on when the controller or the connection goes away."""
 
+    #: The module that the action of this name runs.
+    MODULE = ""
     _job_folder: Optional[str] = None
+
+    def _arguments(self) -> dict[str, Any]:
+        """The arguments that the caller gave."""
+        return {k: v for k, v in self._task.args.items() if v is not None and k != "progress"}
+
+    def _module(self, arguments: Mapping[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Run the module once, attached."""
+        result: dict[str, Any] = self._execute_module(
+            module_name=self.MODULE, module_args=dict(arguments), task_vars=task_vars
+        )
+        return result
+
+    def _look_or_follow(
+        self,
+        arguments: Mapping[str, Any],
+        task_vars: dict[str, Any],
+        limit_seconds: int,
+        on_progress: Callable[[str], None],
+    ) -> tuple[dict[str, Any], bool]:
+        """Run a module that knows ``check_settled`` once; where that leaves something to wait for, run it detached.
+
+        Check mode, and ``async`` of the task, run it once as it is. Returns the result, and whether it is that of the
+        detached run.
+        """
+        if self._task.check_mode or self._task.async_val:
+            return self._module(arguments, task_vars), False
+        followed = False
+        seen = self._module(dict(arguments, check_settled=True, progress=self._progress_path()), task_vars)
+        if not (seen.get("failed") or seen.get("unreachable") or seen.get("settled")):
+            seen = self._run_detached(self.MODULE, arguments, task_vars, limit_seconds, on_progress)
+            followed = True
+        # What the caller gave is what the result shows, not what was asked in between.
+        seen.pop("invocation", None)
+        return seen, followed
 
     def get_shell_option(self, option: str, default: Any = None) -> Any:
         """An option of the shell; every job gets a folder of its own below the configured ``async_dir``."""
@@ -257,6 +296,15 @@ class DetachedAction(ActionBase):
                 raise
             self._connection.reset()
             return None
+
+
+def read_progress(text: str, nothing: Progress) -> Progress:
+    """What a module's progress file holds, of the type of ``nothing``; that where it is not a whole one yet."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return nothing
+    return found if isinstance(found, type(nothing)) else nothing
 
 
 def _shown(answer: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Callable, Iterable, Mapping, Optional, Sequence
 
 import yaml
 
-from ..module_utils._artifacts import manifest, names, plan, stores
+from ..module_utils._artifacts import manifest, plan, stores
 from ..module_utils._base.files import write_atomically
 from ..module_utils._base.native import to_native_types
 from ..module_utils._release import lock as _lock
@@ -38,10 +38,16 @@ def variables_of(task_vars: Mapping[str, Any], template: Callable[[Any], Any]) -
 
 
 def folder(variables: Mapping[str, Any]) -> Optional[Path]:
-    """Return the folder of the locks: ``fleet_lock_path``, or ``releases/`` beside the inventory.
+    """Return the folder of new locks: ``fleet_lock_path``, or ``releases/`` beside the first inventory that is a file.
 
     None where there is no inventory file; LockError where ``fleet_lock_path`` is no absolute path.
     """
+    where = folders(variables)
+    return where[0] if where else None
+
+
+def folders(variables: Mapping[str, Any]) -> list[Path]:
+    """Return the folders in which a lock may lie, one for each source of the inventory, in their order."""
     wanted = variables.get("fleet_lock_path")
     if wanted:
         path = Path(str(wanted)).expanduser()
@@ -50,23 +56,48 @@ def folder(variables: Mapping[str, Any]) -> Optional[Path]:
                 "found fleet_lock_path %r; needed an absolute path of a folder on the controller. "
                 "Fix: write it like /srv/fleet/locks, or with {{ inventory_dir }}" % (wanted,)
             )
-        return path
-    for source in variables.get("ansible_inventory_sources") or ():
-        path = Path(str(source))
-        if path.exists():  # a source may also be a list of hosts ("a,b")
-            return Path(os.path.abspath(path if path.is_dir() else path.parent)) / "releases"
-    return Path(str(variables["inventory_dir"])) / "releases" if variables.get("inventory_dir") else None
+        return [path]
+    sources = [Path(str(source)) for source in variables.get("ansible_inventory_sources") or ()]
+    # A source may also be a list of hosts ("a,b").
+    beside = [os.path.abspath(path if path.is_dir() else path.parent) for path in sources if path.exists()]
+    if not beside and variables.get("inventory_dir"):
+        beside = [str(variables["inventory_dir"])]
+    return [Path(place) / "releases" for place in dict.fromkeys(beside)]
 
 
 def path_of(name: str, variables: Mapping[str, Any]) -> Path:
-    """Return the file of a release's lock; LockError where there is no place for locks."""
+    """Return the file of a release's lock: the one that is there, beside whichever source, or the one to be made.
+
+    LockError where there is no place for locks, and where there are two that differ.
+    """
     where = folder(variables)
     if where is None:
         raise _lock.LockError(
             "found no inventory file beside which the lock of the release %s can lie; needed a folder for it. "
             "Fix: -e fleet_lock_path=/srv/fleet/locks" % name
         )
-    return where / (name + SUFFIX)
+    there = {os.path.realpath(path): path for path in _files(name, variables) if path.exists()}
+    if len(there) > 1 and len({_content(path) for path in there.values()}) > 1:
+        raise _lock.LockError(
+            "found %d locks of the release %s that differ, beside several sources of the inventory: %s; needed one, "
+            "which all hosts are held to. Fix: keep the one that is right, and remove the others"
+            % (len(there), name, ", ".join(str(path) for path in there.values()))
+        )
+    return next(iter(there.values()), where / (name + SUFFIX))
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as exc:
+        raise _lock.LockError(
+            "found the lock %s unreadable: %s; needed to compare it with another one. Fix: make it readable"
+            % (path, exc.strerror)
+        ) from exc
+
+
+def _files(name: str, variables: Mapping[str, Any]) -> list[Path]:
+    return [where / (name + SUFFIX) for where in folders(variables)]
 
 
 def check_place(path: Path, *, probe: bool) -> None:
@@ -149,7 +180,8 @@ def locked_by_name(name: Any, variables: Mapping[str, Any], extra: Iterable[str]
 
 def render(lock: _lock.Lock) -> str:
     """Return the text of a lock file."""
-    body = yaml.safe_dump(lock, sort_keys=True, allow_unicode=True, width=4096)
+    told = {key: value for key, value in lock.items() if key != "unused" or value}
+    body = yaml.safe_dump(told, sort_keys=True, allow_unicode=True, width=4096)
     return str(_HEADER % lock["release"]) + body
 
 
@@ -180,7 +212,7 @@ def read_bundle(
     store = stores.FolderStore(os.path.join(bundle, "artifacts"))
     for entry in entries:
         wanted = request_of(release, entry, root=bundle, origin="")
-        key = names.request_key(wanted["identity"], wanted["revision"], wanted["paths"], wanted["exclude"])
+        key = plan.request_key(wanted)
         try:
             found = manifest.parse_manifest(store.manifest(key))
         except stores.StoreError as exc:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Iterator, Mapping, Sequence
+from typing import Any, Iterator, Mapping, Optional, Sequence
 
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
@@ -37,6 +37,10 @@ class HostVariables(Mapping[str, Any]):
         self._templar.available_variables = self._variables
         return to_native_types(self._templar.template(self._variables[name]))
 
+    def registered(self, name: str) -> Any:
+        """The result that a task has registered, None where none has: data, in which nothing is templated."""
+        return to_native_types(self._variables.get(name))
+
     def __contains__(self, name: object) -> bool:
         return name in self._variables
 
@@ -52,28 +56,36 @@ class PlayVariables:
 
     ansible-core gives an action the variables of its own host alone; ``hostvars`` knows those of the others, without
     the defaults of roles. The variable manager behind it, asked with play and task, knows all of them. The defaults of
-    ``roles`` that the play does not run come first: these roles may run in another play, with the same variables.
+    ``roles`` that the play does not run come first: these roles may run in another play, with the same variables. So do
+    what ``inner`` roles work out for themselves.
     """
 
-    def __init__(self, task_vars: Mapping[str, Any], task: Any, loader: Any, roles: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        task_vars: Mapping[str, Any],
+        task: Any,
+        loader: Any,
+        roles: Sequence[str] = (),
+        inner: Sequence[str] = (),
+    ) -> None:
         hostvars = task_vars["hostvars"]
         self._manager = hostvars._variable_manager
         self._inventory = hostvars._inventory
         self._task = task
         self._templar = Templar(loader=loader, variables={})
-        self._defaults = role_defaults(loader, roles)
+        self._defaults = {**role_defaults(loader, roles), **role_defaults(loader, inner, "vars")}
 
-    def of(self, host: str) -> HostVariables:
-        """The variables of the host of this name."""
+    def of(self, host: str, more: Optional[Mapping[str, Any]] = None) -> HostVariables:
+        """The variables of the host of this name, and ``more``."""
         known = self._manager.get_vars(play=self._task.get_play(), host=self._inventory.get_host(host), task=self._task)
-        return HostVariables({**self._defaults, **known}, self._templar)
+        return HostVariables({**self._defaults, **known, **(more or {})}, self._templar)
 
 
-def role_defaults(loader: Any, roles: Sequence[str]) -> dict[str, Any]:
-    """The defaults of these roles, as templates."""
+def role_defaults(loader: Any, roles: Sequence[str], folder: str = "defaults") -> dict[str, Any]:
+    """The defaults of these roles, as templates; those of another folder are what the roles keep to themselves."""
     found: dict[str, Any] = {}
     for role in roles:
-        path = str(ROLES / role / "defaults" / "main.yml")
+        path = str(ROLES / role / folder / "main.yml")
         found.update(loader.load_from_file(path, trusted_as_template=True) or {})
     return found
 

@@ -14,6 +14,7 @@ from typing import Any, Mapping, Optional, Sequence
 from ..module_utils._artifacts import space
 from ..module_utils._artifacts.errors import ArtifactError
 from ..module_utils._artifacts.plan import SelectionError, artifact_plan
+from ..module_utils._host.docker import pinned_ids
 from ..module_utils._npu import hardware, slots
 from ..module_utils._preflight import findings as _findings
 from ..module_utils._preflight.facts import DEFAULT_MEMORY_BYTES
@@ -25,7 +26,12 @@ from ._compatibility import compatibility_table
 from ._play_variables import role_settings
 
 #: What a layout depends on; image, weights and secrets are not needed for it.
-_SERVING = ("profile", "replicas", "first_port", "skip_unhealthy", "options", "environment", "data_root", "media_path")
+_SERVING = (
+    "profile", "replicas", "first_port", "skip_unhealthy", "options", "environment", "data_root", "media_path",
+    "access",
+)  # fmt: skip
+#: The findings that takeover.yml is there for.
+STARTED_BY_HAND = ("DKR-013",)
 _GIB = 1024**3
 
 
@@ -44,13 +50,17 @@ class Chosen:
     memory_bytes: int = DEFAULT_MEMORY_BYTES
     require_host_cann: bool = False
     fleet_tls: frozenset[bool] = frozenset()
+    #: Where a gateway on the host itself answers; None: it has none.
+    gateway_port: Optional[int] = None
+    fleet_drivers: frozenset[str] = frozenset()
 
 
 def serving_plan(
     node: Mapping[str, Any], release: Mapping[str, Any], settings: Settings, generation: Optional[str]
 ) -> Optional[dict[str, Any]]:
-    """The layout of the replicas as ``replicas``, in ``error`` why there is none, and in ``spans_hosts`` whether one
-    engine runs on several hosts; None where nothing is served.
+    """The layout of the replicas as ``replicas``, in ``error`` why there is none, in ``spans_hosts`` whether one engine
+    runs on several hosts, and in ``leaves_out_unhealthy`` whether chips that do not work are left out of it; None where
+    nothing is served.
 
     Where the node's own chips cannot be planned with (a fault, which is a finding of its own), the replicas are those
     of a healthy host of the generation: their ports and names must be free nevertheless. ``error`` is set where no
@@ -64,13 +74,19 @@ def serving_plan(
         try:
             nominal = _plan.plan_layout(slots.nominal_node(str(generation)), release, settings)
         except ValueError as exc:
-            return {"replicas": [], "error": str(exc), "spans_hosts": False}
+            return {"replicas": [], "error": str(exc), "spans_hosts": False, "leaves_out_unhealthy": False}
+    leaves_out = settings.skip_unhealthy
     try:
         replicas, error = _plan.plan_layout(node, release, settings), None
     except ValueError as exc:
-        replicas, error = nominal, str(exc) if _is_sound(node, generation) else None
-    spans_hosts = _spans_hosts({**(release["serve"].get("options") or {}), **settings.options})
-    return {"replicas": replicas, "error": error, "spans_hosts": spans_hosts}
+        replicas, error, leaves_out = nominal, str(exc) if _is_sound(node, generation) else None, False
+    return {
+        "replicas": replicas,
+        "error": error,
+        "spans_hosts": _spans_hosts({**(release["serve"].get("options") or {}), **settings.options}),
+        "leaves_out_unhealthy": leaves_out,
+        "profile": settings.profile,
+    }
 
 
 def _spans_hosts(options: Mapping[str, Any]) -> bool:
@@ -92,16 +108,23 @@ def _is_sound(node: Mapping[str, Any], generation: Optional[str]) -> bool:
 
 def findings_of(node: Mapping[str, Any], release: Mapping[str, Any], chosen: Chosen) -> list[dict[str, Any]]:
     """The findings of one node; ValueError for what was chosen wrongly."""
+    plan = serving_plan(node, release, chosen.serving, chosen.generation)
     return _findings.findings(
         node,
         release,
         generation=chosen.generation,
         ignore=chosen.ignore,
-        plan=serving_plan(node, release, chosen.serving, chosen.generation),
+        plan=plan
+        and {
+            **plan,
+            "gateway_port": chosen.gateway_port,
+            "closes_ports": chosen.serving.access == "gateways",
+        },
         required_bytes=chosen.required_bytes,
         memory_bytes=chosen.memory_bytes,
         require_host_cann=chosen.require_host_cann,
         fleet_tls=chosen.fleet_tls,
+        fleet_drivers=chosen.fleet_drivers,
         table=compatibility_table(),
         system=_systems.values(node.get("os") or {}),
     )
@@ -119,21 +142,27 @@ class HostSettings:
     docker_bytes: int
     memory_bytes: int
     require_host_cann: bool
+    gateway_port: Optional[int] = None
+    #: The least severity that keeps the host out of the run.
+    fail_on: str = "error"
 
 
 def settings_of(variables: Mapping[str, Any]) -> HostSettings:
     """The settings of a host by its variables; SettingsError names every variable that is wrong."""
     own = role_settings(variables, "npu_preflight")
     serving = role_settings(variables, "vllm_serve", _SERVING)
+    gateway = role_settings(variables, "vllm_gateway", ("placement", "port"))
     return HostSettings(
         generation=str(variables["npu_generation"]) if variables.get("npu_generation") else None,
         serving=Settings(**{k: v for k, v in serving.items() if v not in (None, "")}),
-        ignore=own["ignore"],
+        ignore=[*own["ignore"], *(STARTED_BY_HAND if own["takeover"] else ())],
         artifacts_path=own["artifacts_path"],
         artifacts_bytes=int(own["artifacts_gib"] * _GIB),
         docker_bytes=int(own["docker_gib"] * _GIB),
         memory_bytes=int(own["memory_gib"] * _GIB),
         require_host_cann=own["require_host_cann"],
+        gateway_port=gateway["port"] if gateway["placement"] == "hosts" else None,
+        fail_on=own["fail_on"],
     )
 
 
@@ -146,7 +175,11 @@ def wanted_artifacts(
         return []
     try:
         plan = artifact_plan(
-            release, generation=generation, architecture=node.get("architecture"), root=settings.artifacts_path
+            release,
+            generation=generation,
+            architecture=node.get("architecture"),
+            root=settings.artifacts_path,
+            loaded=pinned_ids(node.get("docker") or {}),
         )
     except (SelectionError, ArtifactError):
         return []
@@ -169,8 +202,8 @@ def findings_of_all(
 ) -> tuple[dict[str, list[dict[str, Any]]], dict[str, str]]:
     """The findings of every host of ``nodes``, and by host why there are none.
 
-    A host that has completed a download tells how large it is for all others, and TLS between cards has to be the same
-    on all hosts of a release.
+    A host that has completed a download tells how large it is for all others, and TLS between cards and drivers have
+    to be the same on all hosts of one engine.
     """
     wanted = {host: wanted_artifacts(node, releases[host], settings[host]) for host, node in nodes.items()}
     sizes: dict[Any, int] = {}
@@ -179,6 +212,10 @@ def findings_of_all(
     tls: dict[str, set[bool]] = {}
     for host, node in nodes.items():
         tls.setdefault(str(releases[host].get("release")), set()).update(tls_states(node))
+    drivers: dict[str, set[str]] = {}
+    for host, node in nodes.items():
+        version = ((node.get("versions") or {}).get("driver") or {}).get("version")
+        drivers.setdefault(str(releases[host].get("release")), set()).update([str(version)] if version else [])
     findings: dict[str, list[dict[str, Any]]] = {}
     reasons: dict[str, str] = {}
     for host, node in nodes.items():
@@ -192,7 +229,9 @@ def findings_of_all(
             required_bytes={own.artifacts_path: missing, "docker": own.docker_bytes},
             memory_bytes=own.memory_bytes,
             require_host_cann=own.require_host_cann,
+            gateway_port=own.gateway_port,
             fleet_tls=frozenset(tls[str(releases[host].get("release"))]),
+            fleet_drivers=frozenset(drivers[str(releases[host].get("release"))]),
         )
         try:
             findings[host] = findings_of(node, releases[host], chosen)

@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shutil
+import stat
 from dataclasses import dataclass, field
 from typing import Any, Iterable, Mapping, Optional, Sequence
 
@@ -20,7 +21,11 @@ from .._base.files import remove, write_atomically
 from .prune import KINDS, remove_folder, unfinished_removals
 
 #: Parts of a root, by what is removed. The rest of a root of our own goes with the artifacts.
-SERVICE, IMAGES = ("replicas", "state"), ("images",)
+SERVICE = (
+    "replicas", "state", "evidence", "bench", "watchdog.json", "changing", "traffic",
+    "state.json", "lease.json", "deployments",
+)  # fmt: skip
+IMAGES, GATEWAY = ("images",), ("gateway",)
 _SYSTEM = {"/", "/bin", "/boot", "/dev", "/etc", "/lib", "/proc", "/root", "/run", "/sbin", "/sys", "/usr", "/var"}
 _RECORD = re.compile(r"\.json\Z")
 
@@ -94,7 +99,7 @@ def check_roots(roots: Iterable[str]) -> None:
 def artifacts_below(root: str, *, own: bool) -> list[str]:
     """Return what holds artifacts below a root: folders that lfs_artifact has filled, and a mirror's store."""
     if own:
-        keep = {*SERVICE, *IMAGES}
+        keep = {*SERVICE, *IMAGES, *GATEWAY}
         return [os.path.join(root, name) for name in _names(root) if name not in keep]
     found = unfinished_removals(root)
     for kind in KINDS:
@@ -120,6 +125,36 @@ def image_records_below(root: str, *, own: bool) -> list[str]:
     if own:
         return [place] if os.path.isdir(place) else []
     return [os.path.join(place, name) for name in _names(place) if _is_record(os.path.join(place, name))]
+
+
+def foreign_below(root: str, *, own: bool) -> list[str]:
+    """Return what lies where this collection has weights and archives below a root, and is not its own."""
+    found = []
+    for kind in () if own else KINDS:
+        place = os.path.join(root, kind)
+        found += [os.path.join(place, n) for n in _names(place) if not _is_filled_by_us(os.path.join(place, n))]
+    unfinished = set(unfinished_removals(root)) if found else set()
+    return sorted(path for path in found if path not in unfinished)
+
+
+def size_of(path: str) -> int:
+    """Return how many bytes a file, or a folder with all it holds, takes on disk; a file with two names counts once."""
+    seen: set[tuple[int, int]] = set()
+    total = 0
+    pending = [path]
+    while pending:
+        current = pending.pop()
+        try:
+            about = os.lstat(current)
+            if (about.st_dev, about.st_ino) in seen:
+                continue
+            seen.add((about.st_dev, about.st_ino))
+            total += about.st_blocks * 512
+            if stat.S_ISDIR(about.st_mode):
+                pending += [os.path.join(current, name) for name in os.listdir(current)]
+        except FileNotFoundError:
+            continue  # it has just gone
+    return total
 
 
 def remove_paths(paths: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass
 from typing import Any, Mapping, Optional, Sequence
 
-from . import names, plan
+from . import plan
 
 #: One of those that web servers may use under SELinux; not among the ports of replicas and gateway.
 DEFAULT_PORT = 8008
@@ -90,18 +90,21 @@ def requests(
 ) -> list[dict[str, Any]]:
     """Return what hosts of these generations and architectures (none named: all) will ask for, each once.
 
+    Without named architectures, an archive that the lock leaves out is too: no host of the fleet needs it.
+
     ``options`` are further arguments of lfs_artifact for each request; those that are empty are left out.
     """
     wanted = []
     for release in releases:
         for image in release.get("images") or []:
             architecture = str(image.get("architecture") or "any")
-            fits = not architectures or architecture in ("any", *architectures)
+            named = architecture in ("any", *architectures)
+            fits = named if architectures else not image.get("unused")
             if image["generation"] in generations and fits:
                 wanted.append(plan.image_request(image, root=root, origin=origin))
         wanted.append(plan.weights_request(release["model"], root=root, origin=origin))
     found: dict[str, dict[str, Any]] = {}
     for request in wanted:
-        key = names.request_key(request["identity"], request["revision"], request["paths"], request["exclude"])
+        key = plan.request_key(request)
         found.setdefault(key, plan.with_options(request, options or {}))
     return list(found.values())

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Mapping, Optional
+from typing import Any, Collection, Mapping, Optional
 
 from . import names
 
@@ -86,6 +86,12 @@ def _held_to(part: Mapping[str, Any]) -> dict[str, str]:
     return {"commit": str(part["commit"])} if part.get("commit") else {}
 
 
+def request_key(request: Mapping[str, Any]) -> str:
+    """Return what identifies a request on every host, as lfs_artifact returns it."""
+    key: str = names.request_key(request["identity"], request["revision"], request["paths"], request["exclude"])
+    return key
+
+
 def with_options(request: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
     """Return a request with further arguments of lfs_artifact; those that are empty are left out."""
     return {**request, **{name: value for name, value in options.items() if value not in (None, "", [], {})}}
@@ -99,15 +105,27 @@ def artifact_plan(
     root: str,
     origin: str = "",
     options: Optional[Mapping[str, Any]] = None,
+    loaded: Collection[str] = (),
 ) -> dict[str, Any]:
     """Return what a host downloads for a release, from where, and where to.
 
     ``origin`` replaces scheme and host of the release's repositories; ``root`` is the folder of everything. ``options``
-    are further arguments of lfs_artifact for both requests, which come in the order image archive, weights.
+    are further arguments of lfs_artifact for all requests, which come in the order image archive, weights.
+
+    ``loaded`` are the IDs of the images that docker has. The archive of an image that the release pins by one of them
+    is not needed: ``requests`` leaves it out, and ``left_out`` holds the key of its request, so that an archive that is
+    there nevertheless counts as used.
     """
     image = select_image(release, generation, architecture)
+    if image.pop("unused", False):
+        raise SelectionError(
+            "found that the lock of release %s leaves out the image for %s/%s, as no host had that architecture when "
+            "it was made; needed it on this host. Fix: remove its entry below `unused` in the lock, and run again"
+            % (release.get("release", "?"), generation, image["architecture"])
+        )
     archive = image_request(image, root=root, origin=origin)
     weights = weights_request(release["model"], root=root, origin=origin)
+    is_loaded = bool(image.get("image_id")) and image["image_id"] in loaded
     return {
         "image": {**image, **{name: archive[name] for name in ("repository", "identity", "revision")}},
         "image_folder": archive["dest"],
@@ -121,5 +139,6 @@ def artifact_plan(
         },
         "weights": weights["dest"],
         "former_weights": weights["former_dest"],
-        "requests": [with_options(request, options or {}) for request in (archive, weights)],
+        "requests": [with_options(r, options or {}) for r in ([weights] if is_loaded else [archive, weights])],
+        "left_out": [request_key(archive)] if is_loaded else [],
     }

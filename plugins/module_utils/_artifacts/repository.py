@@ -15,6 +15,7 @@ from typing import Callable, Optional, Sequence
 from .._base.files import remove
 from .._base.progress import Progress
 from . import names, stores
+from .adopt import adopt
 from .deadline import Deadline, Run
 from .errors import ArtifactError
 from .folder_lock import acquire_folder
@@ -91,8 +92,8 @@ class Repository:
             return replace(settled, changed=not self._is_published(settled))
 
         def work(source: Source) -> Outcome:
-            plan = self._plan_from(source, session)
-            return _outcome(plan, tree, changed=bool(plan.absent or plan.removed))
+            plan = self._plan_from(source, session, dry=True)
+            return _outcome(plan, tree, changed=plan.changes)
 
         def without_git(notes: Sequence[str]) -> Outcome:
             said = "git is not installed yet, so what would be downloaded cannot be told"
@@ -124,7 +125,7 @@ class Repository:
             return replace(settled, changed=self._publish(tree, settled))
 
         def work(source: Source) -> Outcome:
-            plan = self._plan_from(source, session)
+            plan = self._plan_from(source, session, dry=False)
             return self._finish(source, plan, source.bring(plan, session.state), session)
 
         return self._ask(session, work, None)
@@ -242,12 +243,13 @@ class Repository:
 
     # --- plan and end -------------------------------------------------------------------------------------------------
 
-    def _plan_from(self, source: Source, session: _Session) -> Plan:
-        """Return what has to be done when a source gives it. ArtifactError when it does not fit on the disk."""
+    def _plan_from(self, source: Source, session: _Session, *, dry: bool) -> Plan:
+        """Adopt, and return what is left to do when a source gives it. ArtifactError where it does not fit."""
         tree, state, request = session.tree, session.state, self.request
         known = remembered_commit(state, request)
         resolved = source.resolve(request.commit or (None if request.refresh else known))
         presence = tree.find_absent(state, resolved.files, request.rehash, self._run.progress)
+        presence, adopted = adopt(tree, state, presence, request.adopt, self._run.progress, dry=dry)
         superseded, _objects = find_superseded(state, request.key, resolved.files)
         plan = make_plan(
             resolved,
@@ -257,6 +259,7 @@ class Repository:
             known=known,
             existing=tree.existing([*superseded, *(w.path for w in presence.absent)]),
             bytes_here=tree.bytes_here(presence, session.transfer.swarm.received),
+            adopted=adopted,
         )
         if plan.absent:
             tree.check_disk(plan.missing_bytes, "%d files of %s" % (len(plan.absent), request.repository))
@@ -284,7 +287,7 @@ class Repository:
             remove(name)
         shutil.rmtree(session.transfer.staging, ignore_errors=True)
         session.transfer.swarm.clean()
-        outcome = _outcome(plan, tree, changed=bool(plan.absent or plan.removed))
+        outcome = _outcome(plan, tree, changed=plan.changes)
         published = self._publish(tree, outcome)
         return replace(
             outcome,

@@ -23,7 +23,8 @@ class Request:
 
     ``commit`` is what ``revision`` is held to, which is then only a name: of folder and request.
     ``identity`` is the path of the repository at home (OWNER/NAME), where ``repository`` leads to a copy under another
-    path. ``former_dest`` is a folder in which version 0.1 kept the same.
+    path. ``former_dest`` is a folder in which version 0.1 kept the same. ``adopt``: folders of the host in which files
+    of the repository may lie, such as a clone made by hand.
     """
 
     repository: str
@@ -51,6 +52,7 @@ class Request:
     swarm: _swarm.Settings = field(default_factory=_swarm.Settings)
     identity: Optional[str] = None
     former_dest: Optional[str] = None
+    adopt: tuple[str, ...] = ()
 
     @property
     def path(self) -> str:
@@ -108,6 +110,14 @@ class Presence:
 
 
 @dataclass(frozen=True)
+class Adopted:
+    """The files that lay elsewhere on the host and are used, and what is worth knowing of that."""
+
+    files: tuple[Wanted, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Plan:
     """What a run does: bring ``absent``, remove ``removed`` (paths) and ``objects`` (of git-lfs, by hash).
 
@@ -123,6 +133,12 @@ class Plan:
     before: Mapping[str, tuple[str, int]]
     after: Mapping[str, tuple[str, int]]
     moved_from: Optional[str] = None
+    adopted: Adopted = field(default_factory=Adopted)
+
+    @property
+    def changes(self) -> bool:
+        """Whether anything in the folder differs afterwards."""
+        return bool(self.absent or self.removed or self.adopted.files)
 
     @property
     def absent(self) -> tuple[Wanted, ...]:
@@ -133,7 +149,7 @@ class Plan:
     def notes(self) -> list[str]:
         """What is worth knowing of it."""
         words = "%s is damaged (its content has another hash) and is downloaded again"
-        return [words % w.path for w in self.presence.damaged]
+        return [*self.adopted.notes, *(words % w.path for w in self.presence.damaged)]
 
 
 @dataclass(frozen=True)
@@ -179,6 +195,7 @@ def make_plan(
     known: Optional[str],
     existing: Collection[str],
     bytes_here: int,
+    adopted: Adopted,
 ) -> Plan:
     """Return what has to be done so that a folder holds what was resolved.
 
@@ -187,7 +204,7 @@ def make_plan(
     """
     absent = presence.absent
     removed, objects = find_superseded(state, request.key, resolved.files)
-    before = {w.path: (w.oid, w.size) for w in resolved.files if w not in absent}
+    before = {w.path: (w.oid, w.size) for w in resolved.files if w not in absent and w not in adopted.files}
     for path in [*(w.path for w in absent), *removed]:
         record = state.files.get(path)
         if record is not None and path in existing:
@@ -203,6 +220,7 @@ def make_plan(
         before=before,
         after={w.path: (w.oid, w.size) for w in resolved.files},
         moved_from=known if known not in (None, resolved.commit) else None,
+        adopted=adopted,
     )
 
 

@@ -13,10 +13,14 @@ _WILDCARDS = frozenset("*?[")
 def wanted_requests(plan: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What a host asks for by its ``artifact_plan``: ``folder``, ``revision`` and ``paths`` of image and weights.
 
-    The weights have also ``former_folder``, where version 0.1 kept them, and ``repository``, which has to be its.
+    An image archive that is not needed, as docker has the image, is ``left_out`` with its ``bytes``, 0 where they are
+    not known. The weights have also ``former_folder``, where version 0.1 kept them, and ``repository``, which has to be
+    its.
     """
+    image = plan["image"]
+    left_out = {"left_out": True, "bytes": int(image.get("size_bytes") or 0)} if plan["left_out"] else {}
     return [
-        {"folder": plan["image_folder"], "revision": plan["image"]["revision"], "paths": [plan["image"]["path"]]},
+        {"folder": plan["image_folder"], "revision": image["revision"], "paths": [image["path"]], **left_out},
         {
             "folder": plan["weights"],
             "former_folder": plan["former_weights"],
@@ -70,8 +74,8 @@ def bytes_to_download(
     """How many bytes of the wanted requests are still to come.
 
     Where every size that matters is known (``sizes``), their sum less what an interrupted download has left; else
-    ``configured``, the bytes that all wanted requests take together, less what of them is there. Other revisions in the
-    same folders never count as there: they stay until the wanted one is complete.
+    ``configured``, the bytes that all wanted requests take together, less what of them is there or left out. Other
+    revisions in the same folders never count as there: they stay until the wanted one is complete.
     """
     known: Optional[int] = 0
     there = 0
@@ -79,6 +83,9 @@ def bytes_to_download(
         done = completed_request(request, present)
         if done is not None:
             there += done["bytes"]
+            continue
+        if request.get("left_out"):
+            there += sizes.get(_identity(request), request["bytes"])
             continue
         left = sum(_left_by_interruption(folder) for folder in _folder_of(request, present))
         there += left

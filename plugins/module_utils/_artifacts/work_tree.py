@@ -194,8 +194,7 @@ class WorkTree:
 
     def place(self, source: str, w: Wanted) -> Record:
         """Give ``source`` the name it has in the folder: the same bytes under a second name, never a copy."""
-        name = self.file(w.path)
-        self._make_room_for(name)
+        name = self.room_for(w.path)
         fresh = os.path.join(os.path.dirname(name), ".%s.ascend-fleet" % os.path.basename(name)[:200])
         remove(fresh)
         os.chmod(source, 0o644)
@@ -213,8 +212,9 @@ class WorkTree:
         os.replace(fresh, name)
         return record_of(name, w)
 
-    def _make_room_for(self, name: str) -> None:
-        """Make the folders above ``name``; a link among them would lead out of the folder, so it is refused."""
+    def room_for(self, path: str) -> str:
+        """The name of a file, with the folders above it; a link among them would lead out, so it is refused."""
+        name = self.file(path)
         folder = self.dest
         os.makedirs(folder, mode=0o755, exist_ok=True)
         for part in os.path.relpath(os.path.dirname(name), self.dest).split(os.sep):
@@ -226,6 +226,7 @@ class WorkTree:
             os.makedirs(folder, mode=0o755, exist_ok=True)
         if os.path.isdir(name) and not os.path.islink(name):
             raise ArtifactError("%s is a folder; needed is a file there. Remove the folder." % name)
+        return name
 
 
 def record_of(name: str, w: Wanted) -> Record:

@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 from dataclasses import dataclass
-from typing import Mapping, Optional, Sequence
+from typing import Any, Mapping, Optional, Sequence
 
 from .text import printable
 
@@ -51,6 +51,7 @@ def run(
     cwd: Optional[str] = None,
     stdin: Optional[str] = None,
     pass_fds: Sequence[int] = (),
+    stderr_path: Optional[str] = None,
 ) -> Completed:
     """Run ``argv`` for at most ``timeout`` seconds and return what became of it.
 
@@ -59,17 +60,21 @@ def run(
     ``env`` is added to the present environment, and what is None in it is taken out; ``LC_ALL=C`` always holds.
     ``pass_fds`` stay open in the command: a lock's descriptor given here is held for as long as the command lives,
     even when this process is killed.
+    ``stderr_path`` is a file that standard error is written to, so that it can be read while the command runs.
     """
     changed = dict(os.environ, **(env or {}), LC_ALL="C", LANGUAGE="C")
     environment = {name: value for name, value in changed.items() if value is not None}
     command = tuple(str(a) for a in argv)
+    errors: Any = subprocess.PIPE
     try:
+        if stderr_path is not None:
+            errors = open(stderr_path, "wb")  # noqa: SIM115 - it stays open for the command
         # AnsibleModule.run_command has no deadline, and a hung device must not hang the run.
         process = subprocess.Popen(  # pylint: disable=ansible-bad-function
             command,
             stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=errors,
             env=environment,
             cwd=cwd,
             start_new_session=True,
@@ -78,7 +83,10 @@ def run(
     except FileNotFoundError as exc:
         return Completed(command, 127, "", "%s: %s" % (exc.filename or command[0], exc.strerror), False)
     except OSError as exc:
-        return Completed(command, 126, "", "%s: %s" % (command[0], exc.strerror), False)
+        return Completed(command, 126, "", "%s: %s" % (exc.filename or command[0], exc.strerror), False)
+    finally:
+        if errors is not subprocess.PIPE:
+            errors.close()
     timed_out = False
     try:
         out, err = process.communicate(stdin.encode() if stdin is not None else None, timeout=timeout)
@@ -90,6 +98,9 @@ def run(
             out, err = process.communicate(timeout=2)
         except subprocess.TimeoutExpired as exc:
             out, err = exc.stdout or b"", exc.stderr or b""
+    if stderr_path is not None:
+        with open(stderr_path, "rb") as file:
+            err = file.read()
     return Completed(
         command,
         None if timed_out else process.returncode,

@@ -16,13 +16,10 @@ ASYNC_FOLDER = "~/.ansible_async"
 FOLDER_PREFIX = "ascend-fleet-"
 #: The file in it into which the module writes how far it is. Beside it lies the result, as Ansible names it: jN.PID.
 FILE_NAME = "progress"
+#: The file that the action touches whenever it asks how far the job is. Its age tells that somebody waits.
+HEARD_NAME = "heard"
 #: A job that has just been started has a folder, but may not have its first file yet.
 _YOUNG_SECONDS = 120.0
-
-
-def async_folder() -> str:
-    """Ansible's folder for asynchronous jobs of the user who runs this, unless ``async_dir`` is set."""
-    return os.path.expanduser(ASYNC_FOLDER)
 
 
 def leftovers(base: str, proc: str = "/proc") -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from contextlib import contextmanager
 from typing import Iterator
 
@@ -29,6 +30,18 @@ def exclusive_lock(path: str) -> Iterator[bool]:
         yield try_lock(fd)
     finally:
         os.close(fd)
+
+
+@contextmanager
+def awaited_lock(path: str, seconds: float) -> Iterator[bool]:
+    """As ``exclusive_lock``, but waits so long for whoever holds it."""
+    until = time.monotonic() + seconds
+    while True:
+        with exclusive_lock(path) as held:
+            if held or time.monotonic() >= until:
+                yield held
+                return
+        time.sleep(0.1)
 
 
 @contextmanager

@@ -27,11 +27,29 @@ def is_managed(labels: Optional[Mapping[str, Any]]) -> bool:
     return str((labels or {}).get(LABEL_MANAGED, "")).lower() == "true"
 
 
+def has_pinned_ids(info: Mapping[str, Any]) -> bool:
+    """Whether docker knows images by the IDs that a release pins. ``info``: as ``Docker.info`` returns it.
+
+    The ID of an image is the hash of its configuration; containerd's store has IDs of its own.
+    """
+    return info.get("image_store") != "containerd"
+
+
+def pinned_ids(docker: Mapping[str, Any]) -> frozenset[str]:
+    """The IDs, as a release pins them, of the images that docker has, with or without a tag.
+
+    ``docker`` is what npu_info says of it. Nothing is known of what docker does not say, and of containerd's store.
+    """
+    return frozenset(str(image["id"]) for image in docker.get("images") or () if has_pinned_ids(docker))
+
+
 # States in which a container's processes exist, and therefore may hold a card.
 LIVE_STATES = frozenset({"running", "paused", "restarting"})
 
 _NO_SUCH = re.compile(r"no such (image|container|object)", re.IGNORECASE)
 _INSPECT_AT_ONCE = 100
+#: The status of `docker run` where docker could not start the container.
+_DOCKER_FAILED = 125
 
 
 class DockerError(Exception):
@@ -117,17 +135,45 @@ class Docker:
 
         Nothing is pulled. At the deadline the container goes too: ending docker's client does not end it.
         """
-        argv = ["run", "--rm", "--name", name, "--pull", "never", *options, image, *words]
-        try:
-            return self._output(*argv, timeout=timeout)
-        except DockerError as exc:
-            if exc.timed_out:
-                self.remove_container(name)
-            raise
+        done = self.attempt(name, options, image, words, timeout=timeout)
+        if not done.ok:
+            raise _error(done)
+        return str(done.stdout)
+
+    def attempt(
+        self,
+        name: str,
+        options: Sequence[str],
+        image: str,
+        words: Sequence[str] = (),
+        *,
+        timeout: float,
+        stderr_path: Optional[str] = None,
+    ) -> command.Completed:
+        """As ``run``, for a program whose failure is judged by the caller. DockerError where docker itself failed.
+
+        stderr_path: a file that the program's standard error is written to while it runs.
+        """
+        argv = [self.binary, "run", "--rm", "--name", name, "--pull", "never", *options, image, *words]
+        more = {} if stderr_path is None else {"stderr_path": stderr_path}
+        done = self._command(argv, timeout=timeout, **more)
+        if done.timed_out:
+            self.remove_container(name)
+        if done.exit_status == _DOCKER_FAILED:
+            raise _error(done)
+        return done
 
     def stop(self, name: str, *, seconds: int = 10) -> None:
         """Stop a container; it is killed after ``seconds``. One that is not there is stopped."""
         self._change("stop", "--time", str(seconds), name, timeout=seconds + self.timeout)
+
+    def keep_stopped(self, name: str) -> None:
+        """Let docker not start a container again by itself, neither when it ends nor at the host's next boot."""
+        self._output("update", "--restart=no", name, timeout=max(self.timeout, 120))
+
+    def rename(self, name: str, new: str) -> None:
+        """Give a container another name; it goes on running."""
+        self._output("rename", name, new, timeout=max(self.timeout, 120))
 
     def remove_container(self, name: str) -> None:
         """Remove a container, also a running one. One that is not there is removed."""
@@ -303,7 +349,24 @@ def _container(raw: dict[str, Any]) -> dict[str, Any]:
         "started_at": state.get("StartedAt") or None,
         "exit_code": state.get("ExitCode"),
         "oom_killed": bool(state.get("OOMKilled")),
+        "mounts": _mounts(raw.get("Mounts")),
+        "shell": _is_shell(config.get("Cmd")),
+        "restart_policy": str((host.get("RestartPolicy") or {}).get("Name") or "no"),
+        "auto_remove": bool(host.get("AutoRemove")),
+        "engines": [],
     }
+
+
+def _mounts(mounts: Any) -> list[dict[str, str]]:
+    """Where folders and files of the host lie in the container."""
+    found = [m for m in mounts or [] if isinstance(m, dict) and m.get("Source") and m.get("Destination")]
+    pairs = sorted((str(m["Destination"]), str(m["Source"])) for m in found)
+    return [{"source": source, "destination": destination} for destination, source in pairs]
+
+
+def _is_shell(words: Any) -> bool:
+    """Whether a container was started with nothing but a shell. The words themselves may hold secrets."""
+    return isinstance(words, list) and len(words) == 1 and str(words[0]).rpartition("/")[2] in ("bash", "sh")
 
 
 def _environment(env: Any) -> dict[str, str]:

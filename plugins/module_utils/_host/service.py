@@ -12,10 +12,11 @@ from __future__ import annotations
 import hashlib
 import os
 import shlex
+import shutil
 from dataclasses import dataclass, field
 from typing import Mapping, Optional, Sequence
 
-from .._base.files import write_atomically
+from .._base.files import remove, write_atomically
 from .systemd import Systemd
 
 UNIT_DIR = "/etc/systemd/system"
@@ -36,27 +37,30 @@ Wants=network-online.target
 %(read)sExecStart=%(command)s
 %(settings)sRestart=always
 RestartSec=5
-# It reads one folder and answers on one port: no user of its own, no capability, nothing that it may write.
-DynamicUser=yes
-RuntimeDirectory=%(name)s
-CapabilityBoundingSet=
-NoNewPrivileges=yes
-ProtectSystem=strict
-ProtectHome=yes
-PrivateTmp=yes
-PrivateDevices=yes
-ProtectKernelTunables=yes
-ProtectKernelModules=yes
-ProtectControlGroups=yes
-RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
-RestrictNamespaces=yes
-LockPersonality=yes
-MemoryDenyWriteExecute=yes
-SystemCallArchitectures=native
-
+%(sandbox)s
 [Install]
 WantedBy=multi-user.target
 """
+#: What a service may do, unless it says otherwise.
+_SANDBOX = (
+    "# It reads one folder and answers on one port: no user of its own, no capability, nothing that it may write.",
+    "DynamicUser=yes",
+    "RuntimeDirectory=NAME",
+    "CapabilityBoundingSet=",
+    "NoNewPrivileges=yes",
+    "ProtectSystem=strict",
+    "ProtectHome=yes",
+    "PrivateTmp=yes",
+    "PrivateDevices=yes",
+    "ProtectKernelTunables=yes",
+    "ProtectKernelModules=yes",
+    "ProtectControlGroups=yes",
+    "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6",
+    "RestrictNamespaces=yes",
+    "LockPersonality=yes",
+    "MemoryDenyWriteExecute=yes",
+    "SystemCallArchitectures=native",
+)
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ class Service:
     """What is wanted. ``files``: configuration by path. ``reads``: files that it reads when it starts, beside these.
 
     ``rereads``: files that it reads again at a reload, which is the signal HUP. ``settings``: more lines of the unit's
-    section Service.
+    section Service. ``sandbox``: what it may do, instead of a user of its own that may do nothing but read.
     """
 
     name: str
@@ -74,6 +78,7 @@ class Service:
     reads: Sequence[str] = ()
     rereads: Sequence[str] = ()
     settings: Sequence[str] = ()
+    sandbox: Sequence[str] = ()
 
     @property
     def unit(self) -> str:
@@ -106,8 +111,13 @@ def _unit_text(service: Service, digest: str) -> str:
         "description": service.description,
         "command": service.command,
         "read": "".join(line + "\n" for line in lines),
+        "sandbox": "".join(line + "\n" for line in service.sandbox or _sandbox(service.name)),
         "settings": "".join(line + "\n" for line in service.settings),
     }
+
+
+def _sandbox(name: str) -> list[str]:
+    return [line.replace("NAME", name) for line in _SANDBOX]
 
 
 def _write_hashes(paths: Sequence[str], target: str) -> list[str]:
@@ -265,6 +275,31 @@ class ServiceHost:
             self._systemd.restart([service.unit])
         elif todo.action == "reload":
             self._systemd.reload_units([service.unit])
+
+    def to_remove(self, name: str, files: Sequence[str] = ()) -> list[str]:
+        """What there is of a service: its unit, and these files. Its unit may still be in memory without its file."""
+        paths = [os.path.join(self._unit_dir, name + ".service"), *files]
+        found = [path for path in paths if os.path.lexists(path)]
+        state = self._systemd.show([name + ".service"])[name + ".service"]
+        running = state.get("ActiveState", "inactive") not in ("inactive", "failed")
+        return [*([name + ".service"] if running else []), *found]
+
+    def remove(self, name: str, files: Sequence[str] = ()) -> None:
+        """Stop a service, and remove its unit and these files. What is not there is removed."""
+        unit, path = name + ".service", os.path.join(self._unit_dir, name + ".service")
+        if not self.to_remove(name, files):
+            return
+        state = self._systemd.show([unit])[unit]
+        if state.get("ActiveState", "inactive") not in ("inactive", "failed"):
+            self._systemd.stop([unit], timeout=120)
+        if state.get("UnitFileState") == "enabled":
+            self._systemd.disable([unit])
+        for other in files:
+            remove(other)
+        remove(path)  # the last: by it the next run finds the rest
+        self._systemd.reload()
+        self._systemd.reset_failed([unit])
+        shutil.rmtree(os.path.join(self._runtime_dir, name), ignore_errors=True)
 
 
 def _read(path: str) -> Optional[str]:

@@ -27,9 +27,15 @@ _PROPERTIES = (
     "ExecMainCode",
     "InvocationID",
     "FragmentPath",
+    "ActiveEnterTimestampMonotonic",
 )
 _NO_SYSTEMD = re.compile(r"not been booted with systemd", re.IGNORECASE)
 _VERSION = re.compile(r"systemd (\d+)")
+
+
+def short_name(unit: str) -> str:
+    """A unit's name without its ending, as people write it."""
+    return unit[: -len(".service")] if unit.endswith(".service") else unit
 
 
 class SystemdError(Exception):
@@ -79,6 +85,11 @@ class Systemd:
                 % (", ".join(unnamed), " ".join(done.argv), unnamed[0])
             )
         return found
+
+    def loaded(self, patterns: Sequence[str]) -> list[str]:
+        """Names of the units that systemd has in memory and that match one of these patterns."""
+        done = self._do("list-units", "--all", "--plain", "--no-legend", "--no-pager", "--full", "--", *patterns)
+        return sorted(line.split()[0] for line in done.stdout.splitlines() if line.strip())
 
     def version(self) -> int:
         """The version of systemd, such as 249."""

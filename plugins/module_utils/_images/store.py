@@ -14,7 +14,7 @@ from typing import Any, Optional, Sequence
 from .._base import progress as _progress
 from .._base.disk import disk_problem
 from .._base.files import write_atomically
-from .._host.docker import Docker, DockerError
+from .._host.docker import Docker, DockerError, has_pinned_ids
 from . import archive, records
 from .archive import ArchivedImage
 
@@ -63,7 +63,10 @@ class Wanted:
 
 
 def ensure(wanted: Wanted, docker: Docker, *, check: bool) -> Outcome:
-    """Have the archive's image in docker under its tag; with ``check`` only say what would be done."""
+    """Have the archive's image in docker under its tag; with ``check`` only say what would be done.
+
+    Where docker has the image by the ID that is asked for, the archive is not looked at, and need not be there.
+    """
     progress = _progress.Progress(None if check else wanted.progress)
     try:
         return _ensure(wanted, docker, progress, check=check)
@@ -73,6 +76,15 @@ def ensure(wanted: Wanted, docker: Docker, *, check: bool) -> Outcome:
 
 def _ensure(wanted: Wanted, docker: Docker, progress: _progress.Progress, *, check: bool) -> Outcome:
     outcome = Outcome()
+    held = held_by_id(wanted, docker)
+    if held is not None:
+        _check_machine(wanted, str(held.get("Architecture") or ""), "image %s, which docker has," % wanted.image_id)
+        outcome.config_digest = wanted.image_id
+        outcome.architecture = wanted.machine
+        outcome.tag = wanted.tag or ""
+        holder = docker.inspect_image(outcome.tag)
+        outcome.tag_before = str(holder["id"]) if holder else None
+        return _settle(wanted, docker, held, holder, outcome, check=check)
     if check and not os.path.exists(wanted.path):
         outcome.known, outcome.loaded, outcome.tag = False, True, wanted.tag or ""
         outcome.message = "%s is not there yet, so what it holds cannot be told" % wanted.path
@@ -109,6 +121,31 @@ def _ensure(wanted: Wanted, docker: Docker, progress: _progress.Progress, *, che
                 % (wanted.path, image.config_digest, " ".join(said.split()) or "nothing")
             )
         holder = docker.inspect_image(outcome.tag)
+    return _settle(wanted, docker, found, holder, outcome, check=check)
+
+
+def held_by_id(wanted: Wanted, docker: Docker) -> Optional[dict[str, Any]]:
+    """The image as docker inspects it, where docker has it by the ID that is asked for; None: the archive is needed.
+
+    That ID is the hash of the image's configuration, which names its layers by their hashes. Without a tag asked for,
+    the archive says which one it is.
+    """
+    if not wanted.image_id or not wanted.tag:
+        return None
+    found = [image for image in docker.raw_images([wanted.image_id]) if image.get("Id") == wanted.image_id]
+    return found[0] if found and has_pinned_ids(docker.info()) else None
+
+
+def _settle(
+    wanted: Wanted,
+    docker: Docker,
+    found: dict[str, Any],
+    holder: Optional[dict[str, Any]],
+    outcome: Outcome,
+    *,
+    check: bool,
+) -> Outcome:
+    """Record the image that docker has, and give it its tag. ``holder`` is the image that has the tag."""
     outcome.image_id = str(found["Id"])
     if wanted.record and not records.has_record(wanted.record, outcome.image_id):
         outcome.unrecorded = True
@@ -138,9 +175,15 @@ def _load(wanted: Wanted, docker: Docker) -> str:
             ) from exc
         if exc.completed is None:
             raise
-        raise ImageError(
-            "docker could not load %s (after %d seconds): %s" % (wanted.path, time.monotonic() - started, exc)
-        ) from exc
+        words = "docker could not load %s (after %d seconds): %s" % (wanted.path, time.monotonic() - started, exc)
+        if "invalid tar header" in str(exc):
+            # Seen on Kylin, with archives whose checksum is right.
+            words += (
+                ". The archive is as it was published, so docker cannot unpack it here, which Kylin's docker is known "
+                "for. Fix: upgrade docker, or load the archive on a host of another distribution, `docker save` the "
+                "image there, and use that archive"
+            )
+        raise ImageError(words) from exc
     return said
 
 
@@ -157,13 +200,18 @@ def _find(present: Sequence[dict[str, Any]], image: ArchivedImage) -> Optional[d
     return exact[0] if exact else same[0] if same else None
 
 
-def _check_identity(wanted: Wanted, image: ArchivedImage) -> None:
-    if image.machine != wanted.machine:
+def _check_machine(wanted: Wanted, architecture: str, which: str) -> None:
+    machine = archive.machine_of(architecture)
+    if machine != wanted.machine:
         raise ImageError(
-            "the image in %s is for %s (%s), this host is %s. "
+            "the %s is for %s (%s), this host is %s. "
             "Choose the archive for %s in the release; an image of another architecture cannot run here."
-            % (wanted.path, image.machine, image.architecture, wanted.machine, wanted.machine)
+            % (which, machine, architecture, wanted.machine, wanted.machine)
         )
+
+
+def _check_identity(wanted: Wanted, image: ArchivedImage) -> None:
+    _check_machine(wanted, image.architecture, "image in %s" % wanted.path)
     if wanted.image_id and wanted.image_id not in (image.config_digest, *image.manifest_digests):
         raise ImageError(
             "the image in %s is not the pinned one: found %s, needed %s. The archive was replaced at its origin, "
@@ -211,8 +259,10 @@ def read_so_far(path: str, root: str = "/proc") -> int:
     return furthest
 
 
-def is_quickly_read(wanted: Wanted) -> bool:
-    """Whether comparing the archive takes no decompressing of it."""
+def is_quickly_read(wanted: Wanted, docker: Docker) -> bool:
+    """Whether comparing takes no decompressing of the archive."""
+    if held_by_id(wanted, docker) is not None:
+        return True  # the archive is not looked at
     try:
         if _recall(wanted) is not None:
             return True  # not even opened
@@ -241,7 +291,13 @@ def _signature(wanted: Wanted) -> list[Any]:
     try:
         status = os.stat(wanted.path)
     except OSError as exc:
-        raise ImageError("the archive %s cannot be read: %s" % (wanted.path, exc.strerror)) from exc
+        message = "the archive %s cannot be read: %s" % (wanted.path, exc.strerror)
+        if wanted.image_id:
+            message += (
+                ". It is needed, as docker does not have the image %s. Fix: run again; the role model_artifacts brings "
+                "the archive" % wanted.image_id
+            )
+        raise ImageError(message) from exc
     return [wanted.path, status.st_size, status.st_mtime_ns, status.st_ino]
 
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from typing import Any, Sequence
 
+from .._host import engines
 from .._npu import hardware
-from . import devices, disk, network, npu_smi, processes, software, system
+from . import devices, disk, network, npu_smi, processes, software, surroundings, system
 from .host import Host
 
 SUBSETS: tuple[str, ...] = ("npu", "board", "topology", "versions", "docker", "disk", "network", "systemd", "system")
@@ -20,7 +21,7 @@ SUBSETS: tuple[str, ...] = ("npu", "board", "topology", "versions", "docker", "d
 DEFAULT_PATHS: tuple[str, ...] = ("/var/lib/ascend-fleet",)
 
 # Programs whose presence other steps rely on.
-PROGRAMS: tuple[str, ...] = ("docker", "git", "git-lfs", "journalctl", "lspci", "npu-smi", "systemctl")
+PROGRAMS: tuple[str, ...] = ("docker", "git", "git-lfs", "journalctl", "lspci", "nft", "npu-smi", "systemctl")
 
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 - measured, never written to
 
@@ -52,6 +53,7 @@ def collect(
     scan = processes.scan_processes(host, {c["id"] for c in node["docker"]["containers"]}) if "npu" in chosen else {}
     for container in node["docker"]["containers"]:
         container["pids"] = sorted(p for p, facts in scan.items() if facts["container_id"] == container["id"])
+        container["engines"] = engines.first_of_each({pid: scan[pid].get("engine") for pid in container["pids"]})
     node["processes"] = processes.join_processes(smi["processes"], scan, node["docker"]["containers"])
     node["devices"] = devices.join_devices(
         smi["devices"],
@@ -89,6 +91,7 @@ def collect(
         else {"present": False, "kind": None, "addresses": [], "links": []}
     )
     node["systemd"] = system.read_systemd(host) if "systemd" in chosen else {"state": None, "units": [], "error": None}
+    node["watchdog"] = surroundings.read_watchdog(host) if "systemd" in chosen else None
     node["memory"] = system.read_memory(host) if "system" in chosen else {"total_bytes": None, "available_bytes": None}
     shm = disk.read_disk(host, SHARED_MEMORY) if "system" in chosen else {}
     node["shm"] = {"size_bytes": shm.get("total_bytes"), "free_bytes": shm.get("free_bytes")}
@@ -97,6 +100,14 @@ def collect(
     node["pending"] = (
         software.read_pending(host, node["kernels"], node["docker"]["server_version"]) if "system" in chosen else []
     )
+    node["virtual_machine"] = surroundings.virtual_machine(host, node["virtualization"]) if "system" in chosen else None
+    node["services"] = surroundings.read_services(host) if "system" in chosen else {}
+    node["firewall"] = (
+        surroundings.read_firewall(host, node["services"])
+        if {"system", "network"} <= chosen
+        else {"name": None, "open_ports": None}
+    )
+    node["proxies"] = surroundings.read_proxies(host) if "docker" in chosen else []
     node["users"] = system.read_users(host) if "system" in chosen else {}
     node["programs"] = {name: host.which(name) for name in PROGRAMS} if "system" in chosen else {}
     node["gathered"] = sorted(chosen)

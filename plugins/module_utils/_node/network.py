@@ -52,6 +52,15 @@ def read_ports(
     return sorted(found.values(), key=lambda p: (p["port"], p["pid"] or 0))
 
 
+def listener_words(entry: Mapping[str, Any]) -> str:
+    """Who listens, of an entry of ``read_ports``, as messages name it."""
+    if entry.get("container"):
+        return "container `%s`" % entry["container"]
+    if entry.get("unit"):
+        return "systemd unit `%s`" % entry["unit"]
+    return "process %s (%s)" % (entry["pid"], entry["process"]) if entry.get("pid") else "an unknown process"
+
+
 def parse_listeners(text: str) -> list[tuple[int, str, str]]:
     """(port, address, inode) of every listening socket in ``/proc/net/tcp`` or ``tcp6``."""
     found = []

@@ -12,7 +12,7 @@ from typing import Any, Mapping, Optional, Sequence
 
 from .._base.text import printable
 from .._host import containers as other_containers
-from .._host import docker
+from .._host import docker, engines
 from .host import Host
 
 _CONTAINER_ID = re.compile(r"(?<![0-9a-f])([0-9a-f]{64})(?![0-9a-f])")
@@ -54,6 +54,7 @@ def scan_processes(host: Host, container_ids: set[str]) -> dict[int, dict[str, A
             "unit": unit,
             "device_nodes": nodes,
             "sockets": sockets,
+            "engine": engines.engine_of((host.read(folder + "/cmdline") or "").split("\0")) if container_id else None,
         }
     if closed:
         host.problem(

@@ -42,6 +42,9 @@ def plan_slots(
     ``devices`` are those of ``npu_info``; ``chips`` is how many one replica needs; ``replicas`` None means as many as
     fit. Both dies of an NPU stay in one replica as long as that is possible; among equals, near chips (``topology``) on
     few NUMA nodes are preferred, then low numbers. Raises SlotError.
+
+    A broken chip concerns its own replica alone: the others have the numbers, chips and ports that they have on the
+    sound host. Chips that are left over may still make a replica, under the number of one that is gone.
     """
     if chips < 1:
         raise SlotError("found %d chips per replica; needed 1 or more" % chips)
@@ -50,16 +53,16 @@ def plan_slots(
     usable = _usable(devices, skip_unhealthy)
     near = _Nearness(devices, topology)
     limit = len(usable) // chips if replicas is None else replicas
-    groups = _groups(usable, chips, limit, near)
+    numbered = _stable_groups(devices, usable, chips, replicas, limit, near)
     wanted = max(limit, 1)
-    if len(groups) < wanted:
+    if len(numbered) < wanted:
         listed = ", ".join(str(d["node"]) for d in usable) or "none"
         needed = "%d for %d replica%s of %d" % (wanted * chips, wanted, "" if wanted == 1 else "s", chips)
         fix = "fewer replicas, a smaller tensor-parallel-size, or repair the missing chips"
         noun = "1 usable chip" if len(usable) == 1 else "%d usable chips" % len(usable)
         raise SlotError("found %s (%s); needed %s. Fix: %s" % (noun, listed, needed, fix))
     slots: list[dict[str, Any]] = []
-    for number, group in enumerate(groups):
+    for number, group in sorted(numbered.items()):
         slots.append(
             {
                 "replica": number,
@@ -131,6 +134,40 @@ class _Nearness:
 
 def _key(device: Mapping[str, Any]) -> tuple[Any, Any]:
     return device.get("npu_id"), device.get("chip_id")
+
+
+def _stable_groups(
+    devices: Sequence[Mapping[str, Any]],
+    usable: Sequence[Mapping[str, Any]],
+    chips: int,
+    replicas: Optional[int],
+    limit: int,
+    near: _Nearness,
+) -> dict[int, list[Mapping[str, Any]]]:
+    """The chips of each replica by its number: those of the sound host, as far as their chips are usable."""
+    every = _with_missing(devices, chips)
+    sound = {_key(d) for d in usable}
+    planned = _groups(every, chips, len(every) // chips if replicas is None else replicas, near)
+    found = {n: group for n, group in enumerate(planned) if all(_key(d) in sound for d in group)}
+    taken = {_key(d) for group in found.values() for d in group}
+    left = [d for d in usable if _key(d) not in taken]
+    free = [n for n in range(max(limit, len(planned))) if n not in found]
+    more = _groups(left, chips, limit - len(found), near)
+    return {**found, **dict(zip(free, more))}
+
+
+def _with_missing(devices: Sequence[Mapping[str, Any]], chips: int) -> list[Mapping[str, Any]]:
+    """The chips with a number, and in the gaps between them, where nothing is seen, chips as they would be there."""
+    known = {int(d["index"]): d for d in devices if d.get("index") is not None}
+    if not known:
+        return []
+    cards = [d["npu_id"] for d in known.values()]
+    per_card = max(cards.count(card) for card in cards)
+    regular = all(index // per_card == d["npu_id"] for index, d in known.items())
+    first = 0 if min(known) < chips else min(known)
+    for index in range(first, max(known)) if regular else ():
+        known.setdefault(index, {"npu_id": index // per_card, "chip_id": index % per_card, "index": index})
+    return [known[index] for index in sorted(known)]
 
 
 def _groups(

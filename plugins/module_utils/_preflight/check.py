@@ -28,11 +28,12 @@ AREAS: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Found:
-    """What a check found: the state, the need, and what to do where it differs from the catalogue's advice."""
+    """What a check found and needs; what to do and how bad it is, where that differs from the catalogue."""
 
     found: str
     needed: str
     fix: Optional[str] = None
+    severity: Optional[str] = None
 
 
 CheckFunction = Callable[[Facts], Iterable[Found]]

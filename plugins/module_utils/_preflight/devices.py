@@ -36,7 +36,8 @@ def _expected_pci(f: Facts) -> str:
     "DEV-002",
     ERROR,
     "The host is of another generation",
-    what="What stands on the PCI bus is not what the inventory's group says.",
+    what="What stands on the PCI bus is not what the inventory's group says. A2 and A3 are supported; the 310P of "
+    "Atlas 300I is not.",
     fix="move the host to the group of its generation (atlas_a2, atlas_a3)",
     needs=("npu",),
 )
@@ -44,7 +45,10 @@ def _generation(f: Facts) -> Iterator[Found]:
     ids = sorted({p["id"] for p in f.node.get("pci") or []})
     if f.hardware and ids and f.hardware["pci_id"] not in ids:
         found = ", ".join("%s (%s)" % (i, _hardware.PCI_IDS.get(i, "unknown")) for i in ids)
-        yield Found(found, "%s (%s)" % (f.hardware["pci_id"], f.hardware["title"]))
+        fix = None
+        if "19e5:d500" in ids:
+            fix = "take the host out of npu_hosts: Atlas 300I (310P) is not supported, only A2 and A3 are"
+        yield Found(found, "%s (%s)" % (f.hardware["pci_id"], f.hardware["title"]), fix)
 
 
 @check(
@@ -86,7 +90,10 @@ def _chip_count(f: Facts) -> Iterator[Found]:
 def _node_missing(f: Facts) -> Iterator[Found]:
     missing = [d for d in f.devices if d["index"] is not None and not d["node_present"]]
     if missing:
-        yield Found("no %s" % _paths(missing), "one device node per chip (%d)" % len(f.devices))
+        left_out = all(f.is_left_out(d) for d in missing)
+        words = ", of chips that are left out of every replica" if left_out else ""
+        needed = "one device node per chip (%d)" % len(f.devices)
+        yield Found("no %s%s" % (_paths(missing), words), needed, severity=WARNING if left_out else None)
     elif f.hardware and not f.devices and f.has_driver and len(f.davinci) < f.hardware["chips"]:
         # npu-smi cannot say which chips there are; the generation can.
         there = {n["index"] for n in f.davinci}

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Iterator
 
 from .._base.versions import compare
+from .._host import by_hand as _by_hand
 from .._host import docker as _docker
 from .._npu import hardware as _hardware
 from .check import ERROR, WARNING, Check, Found, check
@@ -159,7 +160,7 @@ def _mounts_wrong(f: Facts) -> Iterator[Found]:
     needs=("docker",),
 )
 def _name_clash(f: Facts) -> Iterator[Found]:
-    names = {replica["container_name"] for replica in f.replicas}
+    names = {replica["container_name"] for replica in f.replicas} - f.by_hand_names
     for container in f.docker.get("containers") or []:
         if container["name"] in names and not _docker.is_managed(container.get("labels")):
             yield Found(
@@ -202,6 +203,24 @@ def _oom(f: Facts) -> Iterator[Found]:
         yield Found("%s killed by the OOM killer" % ", ".join(killed), "enough memory")
 
 
+@check(
+    "DKR-013",
+    ERROR,
+    "A container was started by hand as in the guide",
+    what="It serves, or was started to serve, what this collection would serve here. Its cards, port and name are "
+    "needed for the replicas. It is taken over: image and weights are used on, replicas take its place, and it is "
+    "stopped and renamed, never removed.",
+    fix="`ansible-playbook playbooks/takeover.yml`; `--check` shows the plan",
+    needs=("docker", "npu"),
+)
+def _started_by_hand(f: Facts) -> Iterator[Found]:
+    for container in f.by_hand:
+        yield Found(
+            "container `%s` (image %s): %s" % (container["name"], container["image"], _by_hand.words(container)),
+            "replicas of this collection in its place",
+        )
+
+
 CHECKS: tuple[Check, ...] = (
     _docker_missing,
     _docker_down,
@@ -215,4 +234,5 @@ CHECKS: tuple[Check, ...] = (
     _name_clash,
     _other_image,
     _oom,
+    _started_by_hand,
 )

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Mapping, Optional
 
+from .._host import by_hand
+from .._host.docker import has_pinned_ids
 from .._npu import hardware as _hardware
 from .words import GIB
 
@@ -19,9 +21,12 @@ DEFAULT_MEMORY_BYTES = 64 * GIB
 class Facts:
     """Everything that a check may look at.
 
-    plan: ``replicas`` as the planner of serving lays them out, ``error``, why it cannot, and ``spans_hosts``, whether
-    one engine runs on several hosts; None: nothing is served.
+    plan: ``replicas`` as the planner of serving lays them out, ``error``, why it cannot, ``spans_hosts``, whether one
+    engine runs on several hosts, ``profile``, ``leaves_out_unhealthy``, whether it was made around chips that do not
+    work, ``closes_ports``, whether only gateways shall reach the replicas, and ``gateway_port``, where a gateway on
+    the host itself answers; None: nothing is served.
     fleet_tls: whether TLS is on (true, false) between cards, every state that is found on hosts of this release.
+    fleet_drivers: the driver versions that are found on hosts of this release.
     required_bytes: bytes still to be written, by path; the key ``docker`` stands for docker's own folder.
     table: the compatibility table. system: what is known of the operating system, ``packages`` and ``install``.
     """
@@ -34,6 +39,7 @@ class Facts:
     memory_bytes: int = DEFAULT_MEMORY_BYTES
     require_host_cann: bool = False
     fleet_tls: frozenset[bool] = frozenset()
+    fleet_drivers: frozenset[str] = frozenset()
     table: Mapping[str, Any] = field(default_factory=dict)
     system: Mapping[str, Any] = field(default_factory=dict)
 
@@ -54,6 +60,12 @@ class Facts:
     def spans_hosts(self) -> bool:
         """Whether one engine runs on several hosts, so that the cards' own network is needed."""
         return bool((self.plan or {}).get("spans_hosts"))
+
+    def is_left_out(self, device: Mapping[str, Any]) -> bool:
+        """Whether the replicas are planned around this chip, so that its fault stops nothing."""
+        if not (self.plan or {}).get("leaves_out_unhealthy"):
+            return False
+        return all(device["index"] not in replica["indices"] for replica in self.replicas)
 
     @property
     def card_ports(self) -> list[Mapping[str, Any]]:
@@ -87,6 +99,26 @@ class Facts:
         return found
 
     @property
+    def by_hand(self) -> list[Mapping[str, Any]]:
+        """Containers that were started by hand as in the guide and stand in the way of our replicas."""
+        names = {str(replica["container_name"]) for replica in self.replicas}
+        return [c for c in self._look_alike["containers"] if by_hand.concerns(c, names)]
+
+    @property
+    def by_hand_names(self) -> set[str]:
+        """Their names: what else is found of them is said once, with how they are taken over."""
+        return {str(c["name"]) for c in self.by_hand}
+
+    def unlike_the_guide(self, name: str) -> str:
+        """Why a container that looks like one of the guide is not taken for one; empty for any other container."""
+        reasons = [r for c in self._look_alike["others"] if c["name"] == name for r in c["reasons"]]
+        return "; it cannot be taken over: %s" % ", and ".join(reasons) if reasons else ""
+
+    @property
+    def _look_alike(self) -> Mapping[str, list[dict[str, Any]]]:
+        return by_hand.started_by_hand(self.node, self.release, self.generation)
+
+    @property
     def cann(self) -> str:
         """The CANN version that the release's image carries."""
         return str((self.release.get("cann") or {}).get("version") or "")
@@ -103,8 +135,9 @@ class Facts:
 
     @property
     def has_pinned_ids(self) -> bool:
-        """Whether docker knows images by the IDs that a release pins; containerd's store has IDs of its own."""
-        return self.docker.get("image_store") != "containerd"
+        """Whether docker knows images by the IDs that a release pins."""
+        known: bool = has_pinned_ids(self.docker)
+        return known
 
     @property
     def has_driver(self) -> bool:

@@ -28,6 +28,7 @@ def findings(
     memory_bytes: int = DEFAULT_MEMORY_BYTES,
     require_host_cann: bool = False,
     fleet_tls: Iterable[bool] = (),
+    fleet_drivers: Iterable[str] = (),
     table: Optional[Mapping[str, Any]] = None,
     system: Optional[Mapping[str, Any]] = None,
 ) -> list[dict[str, Any]]:
@@ -59,6 +60,7 @@ def findings(
         memory_bytes=memory_bytes,
         require_host_cann=require_host_cann,
         fleet_tls=frozenset(fleet_tls),
+        fleet_drivers=frozenset(fleet_drivers),
         table=table or {},
         system=system or {},
     )
@@ -71,7 +73,7 @@ def findings(
             result.append(
                 {
                     "id": entry.id,
-                    "severity": entry.severity,
+                    "severity": found.severity or entry.severity,
                     "area": entry.area,
                     "title": entry.title,
                     "message": "%s: found %s; needed %s" % (entry.title, found.found, found.needed),

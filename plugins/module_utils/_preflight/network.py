@@ -8,10 +8,14 @@ from __future__ import annotations
 import re
 from typing import Any, Iterator, Mapping
 
+from .._node.network import listener_words
 from .._npu import slots
 from .check import ERROR, WARNING, Check, Found, check
 from .facts import Facts
 from .words import numbers
+
+#: The unit of the gateway, which the wing of serving writes.
+GATEWAY_UNIT = "ascend-fleet-gateway.service"
 
 
 @check(
@@ -23,24 +27,17 @@ from .words import numbers
     needs=("network",),
 )
 def _port_taken(f: Facts) -> Iterator[Found]:
+    known = f.by_hand_names  # a finding of their own
     for replica in f.replicas:
         for entry in f.node.get("ports") or []:
-            if entry["port"] != replica["port"] or entry.get("managed"):
+            if entry["port"] != replica["port"] or entry.get("managed") or entry.get("container") in known:
                 continue
             yield Found(
-                "port %d taken by %s" % (replica["port"], _listener(entry)),
+                "port %d taken by %s" % (replica["port"], listener_words(entry)),
                 "it free for %s" % replica["unit"],
-                "stop %s, or set another vllm_serve_first_port (serve.port in the release)" % _listener(entry),
+                "stop %s, or set another vllm_serve_first_port (serve.port in the release)" % listener_words(entry),
             )
             break
-
-
-def _listener(entry: Mapping[str, Any]) -> str:
-    if entry.get("container"):
-        return "container `%s`" % entry["container"]
-    if entry.get("unit"):
-        return "systemd unit `%s`" % entry["unit"]
-    return "process %s (%s)" % (entry["pid"], entry["process"]) if entry.get("pid") else "an unknown process"
 
 
 @check(
@@ -189,6 +186,100 @@ def _card_network_unknown(f: Facts) -> Iterator[Found]:
         yield Found("no whole answer for davinci%s" % numbers(unknown), "link, address and TLS of every card")
 
 
+@check(
+    "NET-010",
+    ERROR,
+    "The gateway's port is taken",
+    what="Somebody else listens where the gateway on this host answers clients; our own gateway does not count.",
+    fix="stop what listens there, or set another vllm_gateway_port",
+    needs=("network",),
+)
+def _gateway_port_taken(f: Facts) -> Iterator[Found]:
+    port = (f.plan or {}).get("gateway_port")
+    for entry in f.node.get("ports") or []:
+        if entry["port"] == port and entry.get("unit") != GATEWAY_UNIT:
+            listener = listener_words(entry)
+            fix = "stop %s, or set another vllm_gateway_port" % listener
+            yield Found("port %d taken by %s" % (port, listener), "it free for the gateway", fix)
+            break
+
+
+@check(
+    "NET-013",
+    WARNING,
+    "Containers get a proxy for their own host",
+    what="Docker's client hands the proxies of its configuration to every container. Without exceptions, programs in "
+    "it ask the proxy for 127.0.0.1 and for other hosts of the site. Our units add the exceptions for 127.0.0.1 and "
+    "localhost; what else is asked directly belongs into the file.",
+    fix='add "noProxy": "localhost,127.0.0.1,::1" and the site\'s networks to `proxies.default` in the file',
+    needs=("docker",),
+)
+def _proxies(f: Facts) -> Iterator[Found]:
+    for proxy in f.node.get("proxies") or []:
+        excepted = {word.strip() for word in proxy["no_proxy"].split(",")}
+        if proxy["containers"] and not ({"127.0.0.1", "127.0.0.0/8", "*"} & excepted):
+            address = proxy["http"] or proxy["https"]
+            yield Found(
+                "the proxy %s in %s without an exception for 127.0.0.1" % (address, proxy["where"]),
+                "127.0.0.1 and localhost in its noProxy",
+            )
+
+
+@check(
+    "NET-011",
+    WARNING,
+    "A firewall closes the ports of the replicas",
+    what="A firewall is on and does not open them. Clients or gateways on other hosts then get no answer, while "
+    "everything on the host itself is well. Where all clients come through a gateway on this host, ignore it.",
+    fix="open the ports to those who may ask",
+    needs=("system", "network"),
+)
+def _firewall(f: Facts) -> Iterator[Found]:
+    firewall = f.node.get("firewall") or {}
+    name, open_ports = firewall.get("name"), firewall.get("open_ports")
+    if not name or open_ports is None:
+        return
+    closed = [int(r["port"]) for r in f.replicas if not any(a <= int(r["port"]) <= b for a, b in open_ports)]
+    if closed:
+        first, last = min(closed), max(closed)
+        span = str(first) if first == last else "%d%s%d" % (first, "-" if name == "firewalld" else ":", last)
+        commands = {
+            "firewalld": "`firewall-cmd --permanent --add-port=%s/tcp && firewall-cmd --reload`" % span,
+            "ufw": "`ufw allow %s/tcp`, better only from those who may ask: `ufw allow from NETWORK to any port %s "
+            "proto tcp`" % (span, span),
+        }
+        yield Found("%s on, ports %s closed" % (name, numbers(closed)), "them open", commands[name])
+
+
+@check(
+    "NET-012",
+    ERROR,
+    "Drivers differ between hosts of one engine",
+    what="The release runs one engine on several hosts, whose drivers must be the same.",
+    fix="install the release's driver on every host",
+    needs=("versions",),
+)
+def _drivers_differ(f: Facts) -> Iterator[Found]:
+    own = str(f.version("driver").get("version") or "")
+    others = sorted(f.fleet_drivers - {own})
+    if f.spans_hosts and own and others:
+        yield Found("driver %s here, %s on others" % (own, ", ".join(others)), "one version")
+
+
+@check(
+    "NET-014",
+    ERROR,
+    "nft is missing",
+    what="The replicas' own ports are to be closed to all but the gateways (`vllm_serve_access: gateways`), which a "
+    "table of nftables does.",
+    fix="install nftables, or set vllm_serve_access: open",
+    needs=("system",),
+)
+def _nft_missing(f: Facts) -> Iterator[Found]:
+    if (f.plan or {}).get("closes_ports") and not (f.node.get("programs") or {}).get("nft"):
+        yield Found("no nft", "nftables", f.install("nftables"))
+
+
 def _port_set(text: str) -> set[int]:
     ports: set[int] = set()
     for first, last in re.findall(r"(\d+)(?:-(\d+))?", text):
@@ -206,4 +297,9 @@ CHECKS: tuple[Check, ...] = (
     _needed_address_missing,
     _tls_differs,
     _card_network_unknown,
+    _gateway_port_taken,
+    _proxies,
+    _firewall,
+    _drivers_differ,
+    _nft_missing,
 )

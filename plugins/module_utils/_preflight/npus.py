@@ -171,7 +171,11 @@ def _health(f: Facts, words: set[str]) -> Iterator[Found]:
             fix = "read the fault with `npu-smi info -t health -i %d -c %d`" % (device["npu_id"], device["chip_id"])
             if word in ("Alarm", "Critical"):
                 fix += "; %s; if the fault stays, have the card exchanged" % _reset(f, "or power-cycle the host")
-            yield Found(text, "OK", fix if word in ("Alarm", "Critical", "Warning") else None)
+            left_out = f.is_left_out(device)
+            if left_out:
+                text += ", left out of every replica"
+            advice = fix if word in ("Alarm", "Critical", "Warning") else None
+            yield Found(text, "OK", advice, WARNING if left_out else None)
 
 
 def _reset(f: Facts, otherwise: str) -> str:
@@ -192,8 +196,12 @@ def _reset(f: Facts, otherwise: str) -> str:
 )
 def _dead(f: Facts) -> Iterator[Found]:
     dead = [d for d in f.devices if d["hbm_total_mb"] == 0 and d["temperature_celsius"] == 0]
-    if dead:
-        yield Found("%s with all values zero" % cards(dead), "chips that answer")
+    for left_out in (False, True):
+        group = [d for d in dead if f.is_left_out(d) is left_out]
+        if group:
+            words = ", left out of every replica" if left_out else ""
+            found = "%s with all values zero%s" % (cards(group), words)
+            yield Found(found, "chips that answer", severity=WARNING if left_out else None)
 
 
 @check(
@@ -205,9 +213,13 @@ def _dead(f: Facts) -> Iterator[Found]:
     needs=("npu", "docker"),
 )
 def _held_container(f: Facts) -> Iterator[Found]:
-    for holder, held, memory in by_holder(f.devices, lambda h: h["kind"] == "container" and h["how"] != "privileged"):
+    known = f.by_hand_names  # a finding of their own
+    for holder, held, memory in by_holder(
+        f.devices, lambda h: h["kind"] == "container" and h["how"] != "privileged" and h["name"] not in known
+    ):
+        unlike = f.unlike_the_guide(holder["name"])
         yield Found(
-            "%s, held by %s%s" % (cards(held), holder_words(holder), _memory_words(memory)),
+            "%s, held by %s%s%s" % (cards(held), holder_words(holder), _memory_words(memory), unlike),
             "free cards",
             "`%s`, or leave the host out until it is done" % _stop_words(holder),
         )
@@ -276,7 +288,8 @@ def _memory_unowned(f: Facts) -> Iterator[Found]:
     needs=("npu", "docker"),
 )
 def _privileged(f: Facts) -> Iterator[Found]:
-    for holder, held, _memory in by_holder(f.devices, lambda h: h["how"] == "privileged"):
+    known = f.by_hand_names
+    for holder, held, _memory in by_holder(f.devices, lambda h: h["how"] == "privileged" and h["name"] not in known):
         yield Found("%s, which sees %d chips" % (holder_words(holder), len(held)), "containers with their own devices")
 
 

@@ -316,6 +316,55 @@ def _processors(f: Facts) -> Iterator[Found]:
         )
 
 
+@check(
+    "SYS-020",
+    WARNING,
+    "The host is a virtual machine",
+    what="NPUs that are passed through to a virtual machine may be unavailable to containers, and npu-smi answers "
+    "differently there. Serving in one is not tried.",
+    fix="serve on bare metal, or see that `npu-smi info` shows every chip in the machine and in a container",
+    needs=("system", "npu"),
+)
+def _virtual_machine(f: Facts) -> Iterator[Found]:
+    kind = f.node.get("virtual_machine")
+    if kind:
+        yield Found("a virtual machine (%s)" % kind, "bare metal")
+
+
+@check(
+    "SYS-021",
+    WARNING,
+    "An engine stalls",
+    what="The watchdog on the host sees a replica that gives no tokens, though its server may answer `/health`.",
+    fix="look at the evidence, then `systemctl restart UNIT`; `vllm_serve_watchdog: restart` does that by itself where "
+    "it is safe",
+    needs=("systemd",),
+)
+def _stalled(f: Facts) -> Iterator[Found]:
+    for replica in (f.node.get("watchdog") or {}).get("replicas") or []:
+        if replica["state"] == "stalled":
+            yield Found(
+                "%s: %s, since %s" % (replica["unit"], replica["reason"], replica["since"]),
+                "tokens",
+                "look at %s, then `systemctl restart %s`" % (replica["evidence"] or "its journal", replica["unit"]),
+            )
+
+
+@check(
+    "SYS-022",
+    WARNING,
+    "irqbalance runs under bound workers",
+    what="On aarch64 vllm-ascend binds the interrupts of its chips, which needs a privileged container (profile "
+    "guide), and irqbalance moves them again. Without privileges nothing is bound, and irqbalance does no harm.",
+    fix="`systemctl disable --now irqbalance`",
+    needs=("system",),
+)
+def _irqbalance(f: Facts) -> Iterator[Found]:
+    bound = f.node.get("architecture") == "aarch64" and (f.plan or {}).get("profile") == "guide"
+    if bound and (f.node.get("services") or {}).get("irqbalance") == "active":
+        yield Found("irqbalance active", "it stopped")
+
+
 CHECKS: tuple[Check, ...] = (
     _not_root,
     _no_image,
@@ -336,4 +385,7 @@ CHECKS: tuple[Check, ...] = (
     _next_kernel,
     _pending,
     _processors,
+    _virtual_machine,
+    _stalled,
+    _irqbalance,
 )

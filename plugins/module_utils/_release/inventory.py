@@ -14,14 +14,17 @@ from .problems import Problem, quote
 from .variables import RULES, check_values
 
 #: The groups that playbooks name.
-GROUPS = ("npu_hosts", *("atlas_" + generation for generation in GENERATIONS), "artifact_mirrors")
+GROUPS = ("npu_hosts", *("atlas_" + generation for generation in GENERATIONS), "artifact_mirrors", "gateways")
 ROLES = (
-    "artifact_fetch", "artifact_mirror", "model_artifacts", "npu_preflight", "vllm_image", "vllm_serve", "vllm_smoke",
+    "artifact_fetch", "artifact_mirror", "model_artifacts", "npu_preflight", "vllm_bench", "vllm_gateway", "vllm_image",
+    "vllm_serve", "vllm_smoke",
 )  # fmt: skip
 #: Names that begin so are ours: a variable that no rule knows is a mistake there, however far it is from others.
 PREFIXES = ("fleet_", *(role + "_" for role in ROLES))
 #: What roles leave in a host's variables: no mistake of the inventory when a second playbook validates it again.
-RESULTS = frozenset(role + ending for role in ROLES for ending in ("_result", "_node", "_findings"))
+RESULTS = frozenset(
+    {"vllm_traffic_result", *(role + ending for role in ROLES for ending in ("_result", "_node", "_findings"))}
+)
 
 #: Variables that were renamed or removed, and what to do instead. Removal notes stay here for ever.
 REMOVED_VARIABLES: dict[str, str] = {}
@@ -76,7 +79,8 @@ def group_by_host(findings: Sequence[tuple[str, Finding]]) -> list[Mistake]:
 def validate_fleet(groups: Mapping[str, Sequence[str]], hosts: Sequence[Host]) -> list[Mistake]:
     """Return every mistake of an inventory that needs no release; an empty list means that none was found.
 
-    ``groups`` maps group names to host names; ``hosts`` are those of ``npu_hosts`` and ``artifact_mirrors``. Nothing is
+    ``groups`` maps group names to host names; ``hosts`` are those of ``npu_hosts``, ``artifact_mirrors`` and
+    ``gateways``. Nothing is
     read from disk or network.
     """
     npu_hosts = list(groups.get("npu_hosts", ()))
@@ -92,11 +96,16 @@ def validate_fleet(groups: Mapping[str, Sequence[str]], hosts: Sequence[Host]) -
                 "for the simulated fleet run `make demo`",
             )
         )
+    if not npu_hosts and groups.get("gateways"):
+        found = "the gateways %s without an NPU host" % ", ".join(groups["gateways"])
+        fix = "put the NPU servers into atlas_a2 or atlas_a3, or remove the group gateways"
+        mistakes.append(Mistake((), found, "NPU hosts behind the gateways", fix))
     mistakes += _address_mistakes(hosts)
     known = {*RULES, *RESULTS}
     # What roles keep to themselves begins with an underscore.
     wrong = misspelt({name for host in hosts for name in host.names if not name.startswith("_")}, known)
     findings: list[tuple[str, Finding]] = []
+    mistakes += _canary_mistakes(npu_hosts, hosts)
     for host in hosts:
         if host.name in npu_hosts:
             findings += [(host.name, finding) for finding in _generation_mistakes(host, groups)]
@@ -138,6 +147,23 @@ def _address_mistakes(hosts: Sequence[Host]) -> list[Mistake]:
         for address, names in named.items()
         if len(names) > 1
     ]
+
+
+def unknown_canary(canary: Sequence[str], npu_hosts: Sequence[str]) -> Optional[Mistake]:
+    """The mistake of a canary that is no NPU host of the fleet; None where every one is."""
+    unknown = [name for name in canary if name not in npu_hosts]
+    if not unknown:
+        return None
+    found = "fleet_canary: %s, which %s not in npu_hosts" % (", ".join(unknown), "is" if len(unknown) == 1 else "are")
+    return Mistake((), found, "hosts of the group npu_hosts", "correct fleet_canary")
+
+
+def _canary_mistakes(npu_hosts: Sequence[str], hosts: Sequence[Host]) -> list[Mistake]:
+    given = [
+        host.values["fleet_canary"] for host in hosts if isinstance(host.values.get("fleet_canary"), (list, tuple))
+    ]
+    found = [unknown_canary([str(name) for name in names], npu_hosts) for names in given]
+    return list(dict.fromkeys(mistake for mistake in found if mistake))
 
 
 def _generation_mistakes(host: Host, groups: Mapping[str, Sequence[str]]) -> list[Finding]:
@@ -191,6 +217,13 @@ def _pair_problems(host: Host, groups: Mapping[str, Sequence[str]]) -> list[Prob
     missing = [name for name in pair if not values.get(name)]
     if host.name in groups.get("artifact_mirrors", ()) and len(missing) == 1 and not undecided:
         out.append(Problem(missing[0], "nothing", "%s and %s, or neither" % pair))
+    out += _traffic_problems(host)
+    tls = ("vllm_gateway_certificate", "vllm_gateway_certificate_key")
+    missing = [name for name in tls if not values.get(name)]
+    if len(missing) == 1 and not [name for name in tls if name in host.names and name not in values]:
+        out.append(Problem(missing[0], "nothing", "%s and %s, or neither" % tls))
+    if values.get("vllm_gateway_placement") == "gateways" and not groups.get("gateways"):
+        out.append(Problem("vllm_gateway_placement", '"gateways"', "a host in the group gateways, or hosts, or none"))
     if values.get("vllm_serve_profile", values.get("fleet_profile")) == "guide":
         for name in ("model_artifacts_root", "vllm_serve_data_root"):
             folder = values.get(name)
@@ -198,6 +231,17 @@ def _pair_problems(host: Host, groups: Mapping[str, Sequence[str]]) -> list[Prob
                 needed = "a folder under /data, the only one of the host's that the guide mounts for data"
                 out.append(Problem(name, quote(folder), needed))
     return out
+
+
+def _traffic_problems(host: Host) -> list[Problem]:
+    """Who takes replicas out of traffic must be there."""
+    values, tasks = host.values, "vllm_gateway_traffic_tasks"
+    driver = values.get("vllm_gateway_traffic")
+    if driver == "external" and not values.get(tasks) and (tasks not in host.names or tasks in values):
+        return [Problem(tasks, "nothing", "a task file, since vllm_gateway_traffic is external")]
+    if driver == "haproxy" and values.get("vllm_gateway_placement") == "none":
+        return [Problem("vllm_gateway_traffic", "haproxy", "external or none, since vllm_gateway_placement is none")]
+    return []
 
 
 def report(mistakes: Sequence[Mistake], release_errors: Optional[Mapping[str, str]] = None) -> str:

@@ -7,6 +7,9 @@ A release leaves an image open where its revision is a branch or a tag, or where
 leaves the model open where its revision is a branch or a tag. The lock has one entry for each of them: the fields of
 the release that it was resolved for, the commit, and of each file needed the SHA-256 and the size in bytes. An image's
 ID is known once its archive was read, and joins the lock then.
+
+An image for an architecture that no host has may be nowhere, and is not resolved. The lock remembers which hosts of its
+generation were seen to need it not (``unused``); it is open again for a host that is not among them.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from .problems import Problem, ReleaseError, quote
 from .schema import ARCHITECTURES
 
 VERSION = 1
-MODEL = "model"
+MODEL, ANY = "model", "any"
 #: Which fields of the release an entry was resolved for.
 IMAGE_FIELDS = ("repository", "revision", "path")
 MODEL_FIELDS = ("repository", "revision", "include", "exclude")
@@ -92,14 +95,30 @@ def commit_of(lock: Optional[Lock], repository: str, revision: str) -> Optional[
     return None
 
 
-def open_entries(release: Mapping[str, Any], lock: Optional[Lock], generations: Iterable[str]) -> list[str]:
-    """Return the entries of a release that these generations need and that the lock does not hold."""
-    held, wanted = locked_entries(lock), set(generations)
-    return [
-        name
-        for name, part in entries(release).items()
-        if name not in held and (name == MODEL or part["generation"] in wanted)
-    ]
+def unused_by(lock: Optional[Lock]) -> dict[str, set[str]]:
+    """Return the images that were not needed when the lock was made, by their entries' names: by which hosts."""
+    unused = (lock or {}).get("unused") or ()
+    return {image_entry(u["generation"], u["architecture"]): set(u["hosts"]) for u in unused}
+
+
+def open_entries(release: Mapping[str, Any], lock: Optional[Lock], hosts: Mapping[str, Iterable[str]]) -> list[str]:
+    """Return the entries of a release that these hosts, by generation, may need and that the lock does not hold."""
+    held, unused = locked_entries(lock), unused_by(lock)
+
+    def is_open(name: str, part: Mapping[str, Any]) -> bool:
+        if name in held or name == MODEL:
+            return name not in held
+        mine = set(hosts.get(part["generation"], ()))
+        return part["generation"] in hosts and not (name in unused and mine <= unused[name])
+
+    return [name for name, part in entries(release).items() if is_open(name, part)]
+
+
+def is_needed(release: Mapping[str, Any], entry: str, machines: Iterable[tuple[str, str]]) -> bool:
+    """Return whether one of these machines, generation and architecture, needs an entry."""
+    part = entries(release)[entry]
+    architecture = part.get("architecture", ANY)
+    return architecture == ANY or (part["generation"], architecture) in set(machines)
 
 
 # --- the file -------------------------------------------------------------------------------------------------------
@@ -129,6 +148,11 @@ def validate(data: Any, *, name: str, where: str) -> Lock:
         image.take("sha256", checks.matching(_SHA256, _SHA256_WORDS))
         image.take("size_bytes", checks.integer(1))
         image.take("image_id", checks.matching(_IMAGE_ID, "sha256: and 64 hexadecimal digits, or null"), None)
+        image.close()
+    for image in root.sections("unused", required=False):
+        image.take("generation", checks.one_of(tuple(GENERATIONS)))
+        image.take("architecture", checks.one_of(ARCHITECTURES))
+        image.take("hosts", checks.texts)
         image.close()
     if data.get(MODEL) is None:
         root.out[MODEL] = None
@@ -199,9 +223,12 @@ def apply(release: Mapping[str, Any], lock: Optional[Lock]) -> dict[str, Any]:
     What neither holds is None; the revision stays the release's: it names folders and requests on hosts.
     """
     merged = copy.deepcopy(dict(release))
-    held = locked_entries(lock)
+    held, unused = locked_entries(lock), unused_by(lock)
     for image in merged["images"]:
-        entry = held.get(image_entry(image["generation"], image["architecture"]), {})
+        name = image_entry(image["generation"], image["architecture"])
+        entry = held.get(name, {})
+        if name in unused and name not in held:
+            image["unused"] = True  # not held to anything: no host is to fetch it
         image["commit"] = entry.get("commit")
         for key in ("sha256", "size_bytes", "image_id"):
             image[key] = image.get(key) or entry.get(key)
@@ -263,19 +290,50 @@ def extend(release: Mapping[str, Any], lock: Optional[Lock], answers: Mapping[st
     the file that the release names.
     """
     held = locked_entries(lock)
-    made: Lock = {"version": VERSION, "release": release["release"], "images": [], MODEL: None}
+    made: Lock = {"version": VERSION, "release": release["release"], "images": [], "unused": [], MODEL: None}
     for name, part in entries(release).items():
         entry = copy.deepcopy(held.get(name))
         answer = answers.get(name)
         if entry is None and answer is not None:
             entry = _new_entry(name, part, answer)
         if entry is None:
+            made["unused"] += [u for u in (lock or {}).get("unused") or () if _entry_of(u) == name]
             continue
         if name == MODEL:
             made[MODEL] = entry
         else:
             made["images"].append(entry)
     return made
+
+
+def _entry_of(image: Mapping[str, Any]) -> str:
+    return image_entry(image["generation"], image["architecture"])
+
+
+def leave_out(
+    release: Mapping[str, Any], lock: Optional[Lock], machines: Mapping[str, tuple[str, str]]
+) -> Optional[Lock]:
+    """Return the lock with the images that none of these hosts needs, for which nothing is to be asked again.
+
+    machines: generation and architecture by host. An architecture that is not known is empty; nothing is concluded from
+    it. Where there is no lock, and nothing to leave out, there is none afterwards.
+    """
+    held, before = locked_entries(lock), unused_by(lock)
+    made = copy.deepcopy(lock) if lock is not None else extend(release, None, {})
+    made["unused"] = []
+    for name, part in entries(release).items():
+        if name == MODEL or name in held or part["architecture"] == ANY:
+            continue
+        mine = {host: machine[1] for host, machine in machines.items() if machine[0] == part["generation"]}
+        hosts = before.get(name, set())
+        if part["architecture"] in mine.values():
+            hosts = set()
+        elif "" not in mine.values():
+            hosts = hosts | set(mine)
+        if hosts:
+            about = {key: part[key] for key in ("generation", "architecture")}
+            made["unused"].append({**about, "hosts": sorted(hosts)})
+    return made if lock is not None or made["unused"] else None
 
 
 def _new_entry(name: str, part: Mapping[str, Any], answer: Answer) -> dict[str, Any]:

@@ -12,10 +12,16 @@ from .._npu.slots import HCCL_PORTS
 from .problems import Problem
 from .value_checks import as_ports
 
-#: Clients ask the gateway there.
+#: Clients ask the gateway there, unless a variable says another port.
 GATEWAY_PORT = 8000
-#: Ports of the mirror, its tracker and of hosts that share, unless variables say others.
+#: Gateways ask there what the watchdog of a host has taken out of traffic, unless a variable says another port.
+WATCHDOG_PORT = 8406
+_WATCHDOG = "vllm_serve_watchdog_port"
+#: Ports of the gateway, the mirror, its tracker and of hosts that share, unless variables say others.
 _DEFAULTS = {
+    "vllm_gateway_port": ("the gateway", str(GATEWAY_PORT)),
+    "vllm_gateway_metrics_address": ("the gateway's metrics", "127.0.0.1:8405"),
+    _WATCHDOG: ("the watchdog's agent", str(WATCHDOG_PORT)),
     "artifact_mirror_port": ("the mirror", "8008"),
     "artifact_mirror_tracker_port": ("the mirror's tracker", "6969"),
     "model_artifacts_swarm_ports": ("sharing between hosts", "6881-6889"),
@@ -50,9 +56,11 @@ def claims(values: Mapping[str, Any], layout: Sequence[Mapping[str, Any]]) -> li
         base = entry["hccl_if_base_port"]
         found.append(Claim("HCCL of " + replica, "", base, base + HCCL_PORTS - 1))
         found.append(Claim("torch's master of " + replica, "", entry["master_port"], entry["master_port"]))
-    found.append(Claim("the gateway", "", GATEWAY_PORT, GATEWAY_PORT))
     for variable, (purpose, default) in _DEFAULTS.items():
-        ports = as_ports(values.get(variable) or default)
+        if variable == _WATCHDOG and values.get("vllm_serve_watchdog") != "restart":
+            continue  # it has no agent then
+        # An address and its port, or the port alone.
+        ports = as_ports(str(values.get(variable) or default).rpartition(":")[2])
         if ports:  # one that is no port is a mistake of its own
             found.append(Claim(purpose, variable, *ports))
     return found

@@ -9,7 +9,7 @@ import re
 from typing import Any, Mapping, Optional
 
 from .._npu.hardware import GENERATIONS
-from . import checks
+from . import checks, upgrade
 from .problems import Problem, ReleaseError, did_you_mean, quote
 from .serve_options import check_serve_options, check_variable
 
@@ -75,6 +75,7 @@ def validate(data: Any, *, name: Optional[str] = None, where: str = "release") -
     _serve(root)
     _smoke(root)
     _benchmark(root)
+    upgrade.read_section(root)
     root.close()
     if problems:
         raise ReleaseError(where, problems)

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from datetime import datetime, timezone
 from typing import Any, Mapping, Optional
 from urllib.parse import urlsplit
 
+from .._base.moments import moment_of
 from .checks import Check
 from .problems import quote
 
@@ -24,6 +26,7 @@ _NOT_IN_PATHS = r"\s:'\"\\$%;{}*?#|<>&`"
 _PATH = re.compile(r"/[^%s]*\Z" % _NOT_IN_PATHS)
 #: Ports below are the system's (ssh has 22); 65535 is the last one.
 FIRST_PORT, LAST_PORT = 1024, 65535
+_SHARE = re.compile(r"([1-9][0-9]{0,5})(%?)\Z")
 
 
 def whole(low: int, high: int) -> Check:
@@ -44,6 +47,41 @@ def as_whole(value: Any) -> Optional[int]:
     if isinstance(value, str) and re.match(r"[+-]?[0-9]{1,15}\Z", value):
         return int(value)
     return None
+
+
+def share(value: Any) -> Optional[str]:
+    """A number from 1, or a percentage from 1% to 100%."""
+    return None if share_of(value, 1) else "a whole number from 1, or a percentage from 1% to 100%"
+
+
+def share_of(value: Any, count: int) -> Optional[int]:
+    """So many of ``count``, at least 1: a number as it stands, a percentage rounded down; None for what is neither."""
+    match = _SHARE.match(str(value).strip())
+    if not match or (match[2] and int(match[1]) > 100):
+        return None
+    return max(count * int(match[1]) // 100, 1) if match[2] else int(match[1])
+
+
+def moment(value: Any) -> Optional[str]:
+    """A time of the day, a day, or both."""
+    if isinstance(value, (bool, int, float)):
+        # YAML reads 22:30 as a number of base 60.
+        return 'a time in quotes, such as "05:00": without them YAML may read a number'
+    good = moment_of(value, datetime.now(timezone.utc)) is not None
+    return None if good else 'a time such as "05:00", a day such as "2026-12-01", or both as "2026-12-01T05:00"'
+
+
+def maintenance(value: Any) -> Optional[str]:
+    """Why a host is left alone, and until when."""
+    needed = (
+        'a mapping with a reason, and with or without a time, such as {reason: exchange of a fan, until: "2026-12-01"}'
+    )
+    if not isinstance(value, Mapping) or set(value) - {"reason", "until"}:
+        return needed
+    if not isinstance(value.get("reason"), str) or not value["reason"].strip() or line(value["reason"]):
+        return needed
+    wrong = None if value.get("until") in (None, "") else moment(value["until"])
+    return "until: %s" % wrong if wrong else None
 
 
 def number(low: float, high: float) -> Check:
@@ -92,6 +130,12 @@ def controller_path(value: Any) -> Optional[str]:
     return None if good else "an absolute path of a folder on the controller"
 
 
+def controller_file(value: Any) -> Optional[str]:
+    """An absolute path of a file on the controller."""
+    good = line(value) is None and value.startswith("/")
+    return None if good else "an absolute path of a file on the controller"
+
+
 def url(*schemes: str) -> Check:
     """A URL of one of the schemes, without credentials."""
     needed = "a URL such as %s://mirror.example.com, without user name, password or blanks" % schemes[0]
@@ -138,6 +182,14 @@ def list_of(check: Check, noun: str) -> Check:
     return every
 
 
+def replica_numbers(value: Any) -> Optional[str]:
+    """Numbers of replicas: a list, one number, or text such as ``0,1``."""
+    given = value if isinstance(value, (list, tuple)) else str(value).split(",")
+    numbers = [as_whole(n.strip() if isinstance(n, str) else n) for n in given]
+    good = not isinstance(value, bool) and all(n is not None and n >= 0 for n in numbers)
+    return None if good else "numbers of replicas, such as 0,1"
+
+
 def mapping(value: Any) -> Optional[str]:
     """A mapping."""
     return None if isinstance(value, Mapping) else "a mapping"
@@ -150,6 +202,33 @@ def address(value: Any) -> Optional[str]:
     except ValueError:
         good = False
     return None if good else "an IP address of the host, or * for all of them"
+
+
+def address_and_port(value: Any) -> Optional[str]:
+    """An address to listen on, and a port."""
+    host, colon, port = str(value).rpartition(":")
+    port_number = as_whole(port)
+    good = colon and address(host) is None and port_number is not None and FIRST_PORT <= port_number <= LAST_PORT
+    return None if good else "an address and a port from %d to %d, such as 127.0.0.1:8405" % (FIRST_PORT, LAST_PORT)
+
+
+def source(value: Any) -> Optional[str]:
+    """Who may ask: an address, a network, or a host's name."""
+    try:
+        good = bool(ipaddress.ip_network(str(value).strip("[]"), strict=False))
+    except ValueError:
+        good = isinstance(value, str) and bool(re.match(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?\Z", value))
+        good = good and not re.match(r"[0-9.]+\Z", str(value))  # an address that is none
+    return None if good and not isinstance(value, (int, bool)) else "an IP address, a network or a host's name"
+
+
+def address_with_prefix(value: Any) -> Optional[str]:
+    """An address of a network, with the length of its prefix."""
+    try:
+        good = isinstance(value, str) and "/" in value and bool(ipaddress.ip_interface(value))
+    except ValueError:
+        good = False
+    return None if good else "an address with its prefix, such as 192.0.2.10/24"
 
 
 def port_range(value: Any) -> Optional[str]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Mapping, Sequence
+from typing import Any, Mapping, Optional, Sequence
 
 from .._base.progress import MODES
 from .._npu.hardware import GENERATIONS
@@ -23,26 +23,41 @@ from .value_checks import (
     FIRST_PORT,
     LAST_PORT,
     address,
+    address_and_port,
+    address_with_prefix,
     boolean,
+    controller_file,
     controller_path,
     docker_options,
     empty_or,
     key,
     line,
     list_of,
+    maintenance,
     mapping,
+    moment,
     number,
     path,
     port_range,
+    replica_numbers,
+    share,
+    source,
     url,
     whole,
 )
 
 PROFILES = ("least_privilege", "guide")
+WATCHDOG_MODES = ("observe", "restart", "off")
+ACCESS_MODES = ("open", "gateways")
 _PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_:~=-]*\Z")
 _FINDING = re.compile(r"[A-Z]{3,4}-\d{3}\Z")
 _RELEASE = re.compile(r"[a-z0-9][a-z0-9_]*\Z")
+_TASK_FILE = re.compile(r"/[^\x00-\x1f\x7f]*\.ya?ml\Z")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_OWNER = re.compile(r"[^\s@]+@[^\s@]+\Z")
+_INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,14}\Z")
+_NETWORK_NAME = re.compile(r"[A-Za-z0-9.-]+\Z|[0-9A-Fa-f:]+\Z")
+_URL_PATH = re.compile(r"/[A-Za-z0-9._~/-]+\Z")
 _DAY = 86400
 
 
@@ -61,6 +76,7 @@ _BOOLEAN = Rule(boolean)
 _PATH_RULE = Rule(path)
 _MAYBE_PATH = Rule(empty_or(path))
 _CONTROLLER_PATH = Rule(empty_or(controller_path))
+_CONTROLLER_FILE = Rule(empty_or(controller_file))
 _SECONDS = Rule(whole(1, 30 * _DAY))
 _KEEP = Rule(whole(0, 1000))
 _GIB = Rule(number(0, 1048576))
@@ -72,21 +88,62 @@ _GENERATION = one_of(tuple(GENERATIONS))
 _USER = matching(re.compile(r"[^\s:@/]+\Z"), "a user name without blanks, `:`, `@` and `/`")
 _DATA = Rule(lambda value: None, is_data=True)
 
+
+def _watchdog(value: Any) -> Optional[str]:
+    if value is False:
+        return '"off" in quotes: without them YAML reads a boolean'
+    return one_of(WATCHDOG_MODES)(value)
+
+
+def _tolerances(value: Any) -> Optional[str]:
+    """How much worse each number of a benchmark may be."""
+    if not isinstance(value, Mapping):
+        return "a mapping of numbers of a benchmark to shares, such as {output_throughput: 0.1}"
+    for name, share_of_it in value.items():
+        if name not in schema.METRICS or not str(name).endswith(("_ms", "_throughput", "duration", "_per_s")):
+            return "names of times and rates that `vllm bench serve` writes, such as output_throughput"
+        if number(0, 100)(share_of_it):
+            return "a share for %s, such as 0.1 for ten per cent" % name
+    return None
+
+
+def _bake_minutes(value: Any) -> Optional[str]:
+    """How long a new release serves beside the old one until it is judged: after the canary, and after later waves."""
+    needed = "a list of one or two numbers of minutes, such as [10, 2]: after the canary, and after each later wave"
+    if not isinstance(value, (list, tuple)) or not 1 <= len(value) <= 2:
+        return needed
+    return needed if any(number(0, 1440)(minutes) for minutes in value) else None
+
+
 RULES: dict[str, Rule] = {
     # of the whole fleet
     "artifact_origin": _ORIGIN,
     "artifact_swarm_from": Rule(whole(0, 1000000)),
+    "fleet_accept_outage": _BOOLEAN,
+    "fleet_batches": Rule(list_of(share, "numbers of hosts or percentages")),
+    "fleet_bake_minutes": Rule(_bake_minutes),
     "fleet_bundle": _CONTROLLER_PATH,
+    "fleet_canary": Rule(list_of(line, "hosts")),
+    "fleet_domain": Rule(line),
     "fleet_ignore_variables": Rule(list_of(matching(_NAME, "a variable's name"), "variables' names")),
+    "fleet_lease_take_over": Rule(empty_or(matching(_OWNER, "who holds the fleet, such as alice@controller"))),
     "fleet_lock_path": _CONTROLLER_PATH,
+    "fleet_maintenance": Rule(maintenance),
+    "fleet_max_unavailable": Rule(share),
+    "fleet_min_available": Rule(share),
     "fleet_profile": Rule(one_of(PROFILES)),
     "fleet_progress": Rule(one_of(MODES)),
+    "fleet_promote": _BOOLEAN,
     "fleet_release": Rule(
         matching(re.compile(r"[a-z0-9][a-z0-9_]*\Z"), "the name of a release, such as qwen3_5_27b_v0")
     ),
     "fleet_relock": _BOOLEAN,
+    "fleet_reports": _CONTROLLER_PATH,
+    "fleet_smoke_json": Rule(line),
+    "fleet_until": Rule(empty_or(moment)),
+    "fleet_upgrade_bench": Rule(one_of(("quick", "none"))),
     "npu_generation": Rule(_GENERATION),
-    # of the playbooks bundle and decommission
+    # of the playbooks bundle, decommission and restart
     "bundle_architectures": _ARCHITECTURES,
     "bundle_ca_path": _MAYBE_PATH,
     "bundle_generations": Rule(list_of(_GENERATION, "generations")),
@@ -95,8 +152,18 @@ RULES: dict[str, Rule] = {
     "bundle_releases": _DATA,
     "bundle_token_file": _MAYBE_PATH,
     "decommission_artifacts": _BOOLEAN,
+    "decommission_confirm": _BOOLEAN,
+    "decommission_cut_requests": _BOOLEAN,
     "decommission_images": _BOOLEAN,
     "decommission_roots": Rule(list_of(path, "folders")),
+    # of the playbooks drain, undrain and status
+    "drain_by": Rule(line),
+    "drain_reason": Rule(line),
+    "drain_replicas": Rule(replica_numbers),
+    "fleet_status_json": _CONTROLLER_PATH,
+    "restart_replicas": Rule(replica_numbers),
+    # of the playbook benchmark
+    "benchmark_hosts": Rule(share),
     # of the role artifact_fetch
     "artifact_fetch_requests": _DATA,
     # of the role artifact_mirror
@@ -133,8 +200,10 @@ RULES: dict[str, Rule] = {
     "npu_preflight_junit_path": Rule(line),
     "npu_preflight_memory_gib": _GIB,
     "npu_preflight_require_host_cann": _BOOLEAN,
+    "npu_preflight_takeover": _BOOLEAN,
     "npu_preflight_timeout_seconds": Rule(number(1, 3600)),
     # of the role model_artifacts
+    "model_artifacts_adopt": Rule(list_of(path, "folders")),
     "model_artifacts_architecture": Rule(empty_or(_ARCHITECTURE)),
     "model_artifacts_bundle": _CONTROLLER_PATH,
     "model_artifacts_ca_path": _MAYBE_PATH,
@@ -156,6 +225,49 @@ RULES: dict[str, Rule] = {
     "model_artifacts_token_file": _MAYBE_PATH,
     "model_artifacts_token_user": Rule(_USER),
     "model_artifacts_trackers": Rule(list_of(url("http", "https", "udp"), "trackers' URLs")),
+    # of the role vllm_bench
+    "vllm_bench_client_image": Rule(line),
+    "vllm_bench_concurrent": _BOOLEAN,
+    "vllm_bench_docker_options": Rule(docker_options),
+    "vllm_bench_fail_on": Rule(one_of(("error", "none"))),
+    "vllm_bench_kind": Rule(one_of(("full", "quick"))),
+    "vllm_bench_percentiles": Rule(list_of(whole(1, 99), "percentiles from 1 to 99")),
+    "vllm_bench_release": _DATA,
+    "vllm_bench_missing": _BOOLEAN,
+    "vllm_bench_renew_baseline": _BOOLEAN,
+    "vllm_bench_repeats": Rule(whole(1, 100)),
+    "vllm_bench_replicas": Rule(replica_numbers),
+    "vllm_bench_reports_path": _CONTROLLER_PATH,
+    "vllm_bench_timeout_seconds": _SECONDS,
+    "vllm_bench_tolerances": Rule(_tolerances),
+    "vllm_bench_traffic": Rule(one_of(("drain", "out", "serving"))),
+    "vllm_bench_warm_ups": Rule(whole(0, 10000)),
+    "vllm_bench_workloads": Rule(list_of(line, "names of workloads")),
+    # of the role vllm_gateway
+    "vllm_gateway_address": Rule(address),
+    "vllm_gateway_answer_seconds": Rule(whole(10, _DAY)),
+    "vllm_gateway_api_keys_file": _CONTROLLER_FILE,
+    "vllm_gateway_certificate": _CONTROLLER_FILE,
+    "vllm_gateway_certificate_key": _CONTROLLER_FILE,
+    "vllm_gateway_floating_address": Rule(empty_or(address_with_prefix)),
+    "vllm_gateway_floating_interface": Rule(empty_or(matching(_INTERFACE, "the name of a network interface"))),
+    "vllm_gateway_floating_packages": _PACKAGES,
+    "vllm_gateway_floating_router_id": Rule(whole(1, 255)),
+    "vllm_gateway_host_address": Rule(matching(_NETWORK_NAME, "an IP address or a name, without a port")),
+    "vllm_gateway_max_body_mb": Rule(whole(0, 100000)),
+    "vllm_gateway_metrics_address": Rule(empty_or(address_and_port)),
+    "vllm_gateway_packages": _PACKAGES,
+    "vllm_gateway_paths": Rule(
+        list_of(matching(_URL_PATH, "a path such as /v1/completions"), "paths, none of them empty")
+    ),
+    "vllm_gateway_placement": Rule(one_of(("gateways", "hosts", "none"))),
+    "vllm_gateway_port": _PORT,
+    "vllm_gateway_queue_seconds": Rule(whole(1, 86400)),
+    "vllm_gateway_slowstart_seconds": Rule(whole(0, 3600)),
+    "vllm_gateway_state": Rule(one_of(("present", "absent"))),
+    "vllm_gateway_tls_min_version": Rule(one_of(("TLSv1.2", "TLSv1.3"))),
+    "vllm_gateway_traffic": Rule(one_of(("haproxy", "external", "none"))),
+    "vllm_gateway_traffic_tasks": Rule(empty_or(matching(_TASK_FILE, "the absolute path of a task file (.yml)"))),
     # of the role vllm_image
     "vllm_image_archive": _MAYBE_PATH,
     "vllm_image_entry": _DATA,
@@ -167,28 +279,44 @@ RULES: dict[str, Rule] = {
     "vllm_image_verify_threads": _BOOLEAN,
     "vllm_image_verify_timeout": _SECONDS,
     # of the role vllm_serve
+    "vllm_serve_access": Rule(one_of(ACCESS_MODES)),
+    "vllm_serve_access_from": Rule(list_of(source, "addresses, networks or names, such as 192.0.2.30")),
+    "vllm_serve_answers": _DATA,
     "vllm_serve_api_key": Rule(key, secret=True),
     "vllm_serve_chip_wait_seconds": Rule(whole(0, 7200)),
+    "vllm_serve_chips_free_seconds": _SECONDS,
+    "vllm_serve_quick_benchmark": _BOOLEAN,
     "vllm_serve_data_root": _MAYBE_PATH,
     "vllm_serve_docker_options": Rule(docker_options),
+    "vllm_serve_drain_timeout_seconds": Rule(whole(1, _DAY)),
     "vllm_serve_environment": Rule(mapping, secret=True),
     "vllm_serve_first_port": _PORT,
+    "vllm_serve_first_token_timeout_seconds": Rule(whole(0, 7200)),
     "vllm_serve_image": Rule(line),
+    "vllm_serve_max_unavailable": Rule(share),
     "vllm_serve_media_path": _MAYBE_PATH,
     "vllm_serve_options": Rule(mapping),
     "vllm_serve_profile": Rule(one_of(PROFILES)),
     "vllm_serve_ready_timeout_seconds": _SECONDS,
     "vllm_serve_release": _DATA,
     "vllm_serve_replicas": Rule(whole(1, 64)),
+    "vllm_serve_restart": Rule(replica_numbers),
     "vllm_serve_silence_timeout_seconds": _SECONDS,
     "vllm_serve_skip_unhealthy": _BOOLEAN,
     "vllm_serve_stop_seconds": Rule(whole(1, 3600)),
+    "vllm_serve_warm_up_requests": Rule(whole(0, 1000)),
+    "vllm_serve_watchdog": Rule(_watchdog),
+    "vllm_serve_watchdog_port": _PORT,
     "vllm_serve_weights": _MAYBE_PATH,
     "vllm_serve_weights_content": Rule(line),
     # of the role vllm_smoke
     "vllm_smoke_api_key": Rule(key, secret=True),
+    "vllm_smoke_first_token_timeout_seconds": _SECONDS,
+    "vllm_smoke_json_path": Rule(line),
     "vllm_smoke_questions": Rule(list_of(mapping, "questions")),
     "vllm_smoke_release": _DATA,
+    "vllm_smoke_replicas": _DATA,
+    "vllm_smoke_token_timeout_seconds": _SECONDS,
 }
 
 

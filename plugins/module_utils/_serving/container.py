@@ -21,6 +21,8 @@ LABEL_WEIGHTS = "ascend.fleet.weights"
 # Only local weights are served, and vLLM sends no usage statistics.
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
 # Variables whose value must not be shown: the API key, tokens, passwords.
+#: The variable in which an engine reads the key that it asks for.
+API_KEY = "VLLM_API_KEY"
 SECRET = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)\Z", re.IGNORECASE)
 
 # The mounts of the guide's `docker run`, in its order.
@@ -91,11 +93,22 @@ def environment(
         # Every card is visible there, and the engine would take the first ones, which only the first replica may.
         # Where only a replica's cards are passed, numbers begin at 0 inside and this must stay unset.
         values["ASCEND_RT_VISIBLE_DEVICES"] = ",".join(str(i) for i in entry["indices"])
+    values.update(_proxy_exceptions(node))
     values.update({str(k): str(v) for k, v in settings.environment.items()})
     if settings.api_key:
-        values["VLLM_API_KEY"] = settings.api_key
+        values[API_KEY] = settings.api_key
     secrets = {k: v for k, v in values.items() if SECRET.search(k)}
     return {k: v for k, v in values.items() if k not in secrets}, secrets
+
+
+def _proxy_exceptions(node: Mapping[str, Any]) -> dict[str, str]:
+    """Where docker's client hands a proxy to containers: that nobody asks it for this host itself."""
+    handed = [p for p in node.get("proxies") or [] if p.get("containers")]
+    if not handed:
+        return {}
+    given = [word.strip() for p in handed for word in str(p.get("no_proxy") or "").split(",")]
+    value = ",".join(dict.fromkeys(word for word in [*given, "localhost", "127.0.0.1", "::1"] if word))
+    return {"NO_PROXY": value, "no_proxy": value}
 
 
 def env_file_text(variables: Mapping[str, str], secrets: Mapping[str, str]) -> str:

@@ -13,6 +13,8 @@ import re
 from dataclasses import dataclass
 from typing import Iterable, Optional, Sequence
 
+from .signatures import SIGNATURES, WORKERS_WAIT, Signature
+
 # -- stages --------------------------------------------------------------------------------------------------------
 
 # In the order in which a start passes them. Workers run side by side, so lines of an earlier stage may come late: a
@@ -30,6 +32,7 @@ _STAGES: tuple[tuple[str, str, str], ...] = (
     ("capturing_graphs", "capturing graphs", r"Capturing .*graphs?\b"),
     ("engine_ready", "engine ready", r"init engine \(.*\) took|Graph capturing finished"),
     ("starting_server", "starting the API server", r"Starting vLLM (API )?server"),
+    ("first_token", "asking for the first token", ""),
     ("ready", "ready", r"Application startup complete\."),
 )
 STAGES: tuple[str, ...] = tuple(name for name, _title, _pattern in _STAGES)
@@ -79,205 +82,8 @@ def follow(lines: Iterable[str], progress: Optional[Progress] = None) -> Progres
 # -- failures ------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Signature:
-    """A text in a log that tells the cause of a failure."""
-
-    name: str
-    pattern: re.Pattern[str]
-    meaning: str
-    fix: str
-
-
-def _signature(name: str, pattern: str, meaning: str, fix: str) -> Signature:
-    return Signature(name, re.compile(pattern), meaning, fix)
-
-
-SIGNATURES: tuple[Signature, ...] = (
-    # The card and the driver.
-    _signature(
-        "card_held",
-        r"(?<![\w.])-80(05|20)\b|device is used|\b507008\b",
-        "another process or container holds the card, or the driver was upgraded without a reboot",
-        "run preflight: it names the holder. Stop it; after an upgrade of the driver reboot the host",
-    ),
-    _signature(
-        "chips_not_ready",
-        r"^found (.*) after \d+ s; needed all chips of this replica",
-        "the driver is not up, or a chip of this replica is not healthy",
-        "look at dmesg and npu-smi info; preflight names the chip. The unit starts by itself when its chips work",
-    ),
-    _signature(
-        "driver_mismatch",
-        r"\b507033\b|\bE39011\b|TsdOpen failed",
-        "the driver does not fit the image's CANN, or only part of the driver's files are mounted",
-        "compare driver and CANN (preflight does), and mount driver/lib64, version.info, dcmi and ascend_install.info",
-    ),
-    _signature(
-        "threads_refused",
-        r"can't start new thread|pthread_create failed",
-        "docker is older than 20.10.10: its seccomp filter refuses the way in which this image starts threads",
-        "install docker 20.10.10 or later",
-    ),
-    _signature(
-        "stream_resources",
-        r"\b20700[58]\b|\bEL0009\b",
-        "the card ran out of stream resources while graphs were captured",
-        "fewer cudagraph-capture-sizes, cudagraph_mode FULL_DECODE_ONLY, or a newer driver and CANN",
-    ),
-    _signature(
-        "tensor_parallel_kernel",
-        r"EE1003.*CausalConv1d|CausalConv1d.*EE1003",
-        "a kernel of these versions does not support this tensor-parallel-size (seen with 8)",
-        "tensor-parallel-size 4",
-    ),
-    _signature(
-        "hccl_port",
-        r"\bEJ0003\b|\bEI0019\b",
-        "two engines of the host use the same HCCL ports",
-        "give each its own HCCL_IF_BASE_PORT, as vllm_serve does; look for an engine started by hand",
-    ),
-    # The image and how it was started.
-    _signature(
-        "environment_not_sourced",
-        r"libatb\.so|Failed to infer device type",
-        "the CANN environment was not sourced",
-        "keep the image's entry point: it sources set_env.sh",
-    ),
-    _signature(
-        "working_directory",
-        r"No module named 'vllm\.benchmarks",
-        "Python finds vLLM's source tree in the working directory instead of the package",
-        "run with -w /, as vllm_serve does",
-    ),
-    _signature(
-        "docker_down",
-        r"Cannot connect to the Docker daemon|Is the docker daemon running",
-        "docker does not answer",
-        "systemctl status docker",
-    ),
-    _signature(
-        "image_missing",
-        r"No such image|Unable to find image|pull access denied",
-        "docker does not have the image that the unit names",
-        "run the role vllm_image (site.yml or stage.yml) again",
-    ),
-    _signature(
-        "device_missing",
-        r"error gathering device information while adding custom device",
-        "a device node that the unit passes does not exist",
-        "ls -l /dev/davinci*; the driver is not loaded or a card is lost: run preflight",
-    ),
-    _signature(
-        "name_taken",
-        r"Conflict\. The container name",
-        "a container of the same name exists",
-        "docker ps -a; remove or rename it",
-    ),
-    _signature(
-        "architecture",
-        r"exec format error|does not match the detected host platform",
-        "the image is for another processor architecture",
-        "take the image for this host's architecture (uname -m)",
-    ),
-    # Options, as vLLM itself refuses them.
-    _signature(
-        "unknown_option",
-        r"error: unrecognized arguments:|error: argument .*: invalid|error: the following arguments are required",
-        "vLLM does not know an option, or not with this value",
-        "correct serve.options of the release, or vllm_serve_options",
-    ),
-    _signature(
-        "heads_not_divisible",
-        r"must be divisible by tensor parallel size",
-        "the model's attention heads cannot be divided by tensor-parallel-size",
-        "another tensor-parallel-size, such as 4",
-    ),
-    _signature(
-        "too_long",
-        r"is greater than the derived max_model_len",
-        "max-model-len is longer than the model allows",
-        "a smaller max-model-len",
-    ),
-    _signature(
-        "batch_too_small",
-        r"max_num_batched_tokens \(\d+\) must be greater than or equal to max_num_seqs",
-        "max-num-batched-tokens is smaller than max-num-seqs",
-        "raise the one or lower the other",
-    ),
-    _signature(
-        "invalid_configuration",
-        r"validation errors? for (?:Vllm|Cache|Model|Scheduler|Parallel|Compilation|\w+)Config",
-        "vLLM refuses the value of an option",
-        "correct the option named in the lines below",
-    ),
-    # The model.
-    _signature(
-        "no_model",
-        r"HFValidationError|Repo id must be in the form|is not a local folder and is not a valid model identifier"
-        r"|Cannot find any model weights|does not appear to have a file named config\.json",
-        "there are no complete weights in the folder that is served",
-        "run the role model_artifacts (site.yml or stage.yml) again",
-    ),
-    _signature(
-        "weights_damaged",
-        r"SafetensorError|MetadataIncompleteBuffer|HeaderTooLarge|invalid header",
-        "a file of the weights is damaged, or is still an LFS pointer",
-        "verify the weights: model_artifacts_rehash: true",
-    ),
-    _signature(
-        "architecture_unknown",
-        r"Model architectures .* are not supported|does not recognize this architecture",
-        "the image's vLLM or transformers does not know this model",
-        "take the image of the release that belongs to the model",
-    ),
-    # Memory and the host.
-    _signature(
-        "device_memory",
-        r"NPU out of memory|No available memory for the cache blocks|on device .* is less than desired"
-        r"|less than requested memory for kv|larger than the (?:available|maximum number of tokens)"
-        r"|alloc(?:ation)? failed.*HBM",
-        "the card has too little free memory for this configuration",
-        "see who else uses the card (preflight); lower gpu-memory-utilization, max-model-len or max-num-seqs",
-    ),
-    _signature(
-        "shared_memory",
-        r"No space left on device.*(?:/dev/shm|psm_|shm)|(?:/dev/shm|shm_open|psm_).*No space left on device|Bus error",
-        "the container's shared memory (/dev/shm) is too small",
-        "serve.container.shm_size: 100g in the release",
-    ),
-    _signature(
-        "disk_full",
-        r"No space left on device",
-        "a disk of the host is full",
-        "df -h; docker's folder and /var/lib/ascend-fleet are the large ones",
-    ),
-    _signature(
-        "port_taken",
-        r"Address already in use",
-        "another program listens on the port",
-        "ss -ltnp shows it; stop it, or set vllm_serve_first_port",
-    ),
-    _signature(
-        "tls_file",
-        r"load_cert_chain|ssl-certfile|ssl-keyfile",
-        "a TLS certificate or key cannot be read inside the container",
-        "mount it with vllm_serve_docker_options and name its path there",
-    ),
-    _signature(
-        "slow_weights",
-        r"Timed out waiting for engines",
-        "the engine gave up while weights were still loading",
-        "put the weights on a local disk; a longer ready_timeout_seconds in the release",
-    ),
-    _signature(
-        "engine_died",
-        r"EngineDeadError|Engine core initialization failed|Engine core proc \S+ died",
-        "the engine behind the API server died; where it says nothing else, /dev/shm may be too small or it was killed",
-        "look above this line in the journal; check the shm size and `dmesg` for out-of-memory kills",
-    ),
-)
-
+# Counted only where nothing else is found: they name what follows from a cause.
+_GENERAL = {"engine_died", "invalid_configuration", "workers_wait"}
 _PREFIX = re.compile(r"^(?:\([^()]*pid=\d+\)\s*)?(?:(?:INFO|WARNING|ERROR|DEBUG) \S+ \S+ \[[^\]]*\]\s?)?")
 _WARNING = re.compile(r"^(?:\([^()]*pid=\d+\)\s*)?WARNING ")
 _CAUSE = re.compile(r"^(?:[\w.]+\.)?\w*(?:Error|Exception)(?::|$)|^(?:\w+: )?error: ")
@@ -326,7 +132,9 @@ def diagnose(lines: Sequence[str], *, keep: int = 12) -> Diagnosis:
     """What the end of a log means. The first line of each cause counts: later ones are consequences."""
     found: list[tuple[int, Signature, str]] = []
     for signature in SIGNATURES:
-        for number, line in enumerate(lines):
+        # Workers that wait are normal as long as something follows.
+        first = len(lines) - 1 if signature is WORKERS_WAIT else 0
+        for number, line in enumerate(lines[max(first, 0) :], max(first, 0)):
             # A line that repeats the engine's options or configuration tells no cause.
             if "non-default args:" in line or "with config:" in line or _WARNING.search(line):
                 continue
@@ -336,8 +144,10 @@ def diagnose(lines: Sequence[str], *, keep: int = 12) -> Diagnosis:
                 found.append((number, signature, strip_prefix(line).strip()))
                 break
     names = {f[1].name for f in found}
-    general = {"engine_died", "invalid_configuration"} | ({"disk_full"} if "shared_memory" in names else set())
+    general = _GENERAL | ({"disk_full"} if "shared_memory" in names else set())
     special = [f for f in found if f[1].name not in general]
+    # An inner error is named where nothing says which one.
+    special = [f for f in special if f[1].name != "npu_error"] or special
     chosen = sorted(special or found, key=lambda f: f[0])[:3]
     return Diagnosis(tuple((s, line) for _n, s, line in chosen), _cause(lines), tuple(lines[-keep:]))
 
@@ -356,6 +166,36 @@ def _cause(lines: Sequence[str]) -> tuple[str, ...]:
             return words
         passed_on = passed_on or words
     return passed_on
+
+
+# -- signs of life and of trouble -----------------------------------------------------------------------------------
+
+# While these stages go on, workers may keep the engine waiting for minutes.
+_LONG_STAGES = ("loading_weights", "weights_loaded", "compiling", "profiling", "capturing_graphs")
+# Lines of an engine that serves all the same, but not as it should.
+_NOTES: tuple[tuple[re.Pattern[str], str], ...] = (
+    (
+        re.compile(r"Can not get running npu info|[Bb]ind(?:ing)? cpus? (?:is )?(?:failed|skipped)|bind_cpus.*fail"),
+        "vllm-ascend did not bind its workers to processors, so throughput varies. Fix: see that npu-smi and lscpu "
+        "work in the container and that the host has 5 processors or more for each chip",
+    ),
+)
+
+
+def is_sign_of_life(line: str, stage: str) -> bool:
+    """Whether a new line shows that a start goes on. One that says again and again that workers are waited for does
+    so only in the stages in which that is normal."""
+    return stage in _LONG_STAGES or not WORKERS_WAIT.pattern.search(line)
+
+
+def notes(lines: Iterable[str]) -> list[str]:
+    """What lines tell of an engine that serves, but not as it should, each once."""
+    found: dict[str, None] = {}
+    for line in lines:
+        for pattern, words in _NOTES:
+            if pattern.search(line):
+                found["found %s in the log: %s" % (_shorten(strip_prefix(line).strip(), 160), words)] = None
+    return list(found)
 
 
 # -- requests ------------------------------------------------------------------------------------------------------

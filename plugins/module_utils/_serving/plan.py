@@ -93,7 +93,17 @@ def plan_replicas(node: Mapping[str, Any], release: Mapping[str, Any], settings:
     if settings.weights and not settings.weights.startswith("/"):
         raise ServingError("found weights in %r; needed an absolute path" % settings.weights)
     container.check_mounts(node, settings)
-    return [_replica(entry, node, release, settings) for entry in layout]
+    access = access_of(layout, settings)
+    return [dict(_replica(entry, node, release, settings), access=access) for entry in layout]
+
+
+def access_of(layout: Iterable[Mapping[str, Any]], settings: Settings) -> dict[str, Any]:
+    """Who reaches which ports of a host. Every unit carries it for all, as a run may bring about some of them alone."""
+    ports = [entry["port"] for entry in layout]
+    if settings.watchdog == "restart":
+        ports.append(settings.watchdog_port)
+    sources = sorted({*settings.access_gateways, *settings.access_from})
+    return {"mode": settings.access, "ports": sorted(ports), "sources": sources}
 
 
 def endpoints(replicas: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -167,6 +177,9 @@ def _replica(
         "env_path": env_path,
         "directories": directories,
         "config_hash": digest,
+        "watchdog": settings.watchdog,
+        "watchdog_port": settings.watchdog_port,
+        "listen": str(serve.get("host") or ""),
         "docker_argv": docker_argv,
         "command": command,
     }

@@ -11,19 +11,26 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Callable, Mapping, Optional, Sequence
 
 from .._base import command
 from .._base import http_client as http
 from .._host.systemd import NoSystemd, Systemd, SystemdError
 from . import log as _vllm_log
+from .first_token import FirstToken
 
 _SHOWN_LINES = 15
 # So long systemd may be without an answer: a host that loads weights at full speed is slow for a while.
 _UNKNOWN_SECONDS = 120.0
-# A unit prints this when it removes a container that is not there: nothing is wrong.
-_NOISE = re.compile(r"^Error(?: response from daemon)?: No such container: ")
+# A unit prints the first when it removes a container that is not there; the second are the answers to whoever watches
+# the replica. They tell nothing of a start, and would fill the end of the log of an engine that hangs.
+_NOISE = re.compile(
+    r"^Error(?: response from daemon)?: No such container: |.*\"GET /(?:health|metrics|ping|version|v1/models)[ ?]"
+)
+# So long after the first look that finds no request a second one must find none.
+_IDLE_SECONDS = 2.0
+_RUNNING = ("active", "activating", "deactivating", "reloading")
 
 
 @dataclass
@@ -37,14 +44,25 @@ class Watch:
     stage: str = _vllm_log.STAGES[0]
     percent: Optional[int] = None
     seconds: float = 0.0
+    start_seconds: Optional[float] = None  # from the start of its unit until it was seen to serve
     invocation: str = ""
     cursor: str = ""
     heard: float = 0.0  # the clock when the log last had a new line
     line: str = ""  # that line
     unread: str = ""  # why the journal could not be read at the last look
     requests: Optional[int] = None  # running and waiting, while waiting for idle
+    first_token: Optional[FirstToken] = None  # the question for one token, when it was asked
+    notes: list[str] = field(default_factory=list)  # what the log tells of an engine that serves, but not as it should
+    hangs: str = ""  # what shows that the engine hangs, where that is the failure
     failure: Optional[str] = None
+    causes: list[str] = field(default_factory=list)  # the names of the signatures in its log, where it failed
     kind: str = ""  # equal for replicas that failed in the same way
+
+    def show_question(self) -> None:
+        """Show that it is asked for a token, of which its log knows nothing."""
+        if self.first_token:
+            self.stage, self.percent = "first_token", None
+            self.line = self.first_token.line or self.line
 
     def text(self) -> str:
         """How far it is, for people."""
@@ -56,7 +74,8 @@ class Watch:
 
 
 class Watcher:
-    """Looks at several replicas of this host until they are as wanted. Times are in seconds."""
+    """Looks at several replicas of this host until they are as wanted. With first_token_timeout 0 none is asked for a
+    token. Times are in seconds."""
 
     def __init__(
         self,
@@ -66,6 +85,7 @@ class Watcher:
         silence_timeout: float,
         api_key: str = "",
         max_restarts: int = 0,
+        first_token_timeout: float = 0.0,
         poll: float = 2.0,
         run: Callable[..., command.Completed] = command.run,
         fetch: Callable[..., http.Answer] = http.fetch,
@@ -79,6 +99,7 @@ class Watcher:
         self._silence_timeout = silence_timeout
         self._api_key = api_key
         self._max_restarts = max_restarts
+        self._first_token_timeout = first_token_timeout
         self._poll = poll
         self._run = run
         self._fetch = fetch
@@ -137,10 +158,11 @@ class Watcher:
         for watch in waiting:
             watch.seconds = round(self.elapsed, 1)
             unit = shown[watch.unit]
-            alive = unit.get("ActiveState") == "active"
-            if alive and self._serves(watch):
+            if unit.get("ActiveState") == "active" and self._serves(watch):
+                watch.start_seconds = _seconds_active(unit, self._clock())
                 continue
             self._listen(watch, unit)
+            watch.show_question()
             watch.failure = self._died(watch, unit) or self._overdue(watch)
 
     def _serves(self, watch: Watch) -> bool:
@@ -152,20 +174,40 @@ class Watcher:
             if not answer.ok:
                 watch.line = "/v1/models answers " + answer.describe()
                 return False
-            if watch.served_model_name not in names:
+            model = watch.served_model_name
+            if model not in names:
                 watch.failure = self._words(
                     watch,
                     "found the model %s at %s; needed %s. Fix: see who listens there with `ss -ltnp`"
-                    % (", ".join(names) or "(none)", watch.url, watch.served_model_name),
+                    % (", ".join(names) or "(none)", watch.url, model),
                 )
+                return False
+            if self._first_token_timeout and not self._generates(watch, model):
                 return False
         watch.ready, watch.stage, watch.percent = True, "ready", None
         return True
+
+    def _generates(self, watch: Watch, model: str) -> bool:
+        """Whether the replica has given a token. It is asked beside the looks at all of them."""
+        if watch.first_token is None:
+            more: dict[str, Any] = {"api_key": self._api_key, "fetch": self._fetch, "clock": self._clock}
+            watch.first_token = FirstToken(watch.url, model, self._first_token_timeout, **more)
+        if watch.first_token.look():
+            return True
+        watch.stage, watch.percent = "first_token", None
+        # A log is quiet while one question is answered, which has a deadline of its own.
+        watch.heard = self._clock()
+        if watch.first_token.failure:
+            watch.hangs = watch.first_token.failure
+            watch.failure = self._words(watch, watch.first_token.words(watch.unit))
+        return False
 
     def _listen(self, watch: Watch, unit: Mapping[str, str]) -> None:
         """Read the new lines of the journal."""
         invocation = unit.get("InvocationID", "")
         if invocation != watch.invocation:
+            if watch.invocation:
+                watch.first_token = None  # another engine than the one that was asked
             watch.invocation, watch.cursor = invocation, ""
             watch.stage, watch.percent = _vllm_log.STAGES[0], None
             watch.heard = self._clock()
@@ -182,8 +224,10 @@ class Watcher:
             watch.cursor = lines.pop()[len("-- cursor: ") :]
         if not done.ok or not lines:
             return
-        watch.heard = self._clock()
+        if any(_vllm_log.is_sign_of_life(line, watch.stage) for line in lines):
+            watch.heard = self._clock()
         watch.line = _vllm_log.strip_prefix(lines[-1]).strip()[:200]
+        watch.notes += [note for note in _vllm_log.notes(lines) if note not in watch.notes]
         progress = _vllm_log.follow(lines, _vllm_log.Progress(watch.stage, watch.percent))
         # The log may say `ready` too early: only an answer of the server makes a replica ready.
         watch.stage = "starting_server" if progress.stage == "ready" else progress.stage
@@ -230,7 +274,8 @@ class Watcher:
             return self._words(watch, what)
         if silent >= self._silence_timeout:
             fix = "look at the journal and at npu-smi info; where that is its pace, raise silence_timeout_seconds"
-            found = "found no new line in its log for %d s while %s" % (silent, watch.text())
+            watch.hangs = "no new line in its log for %d s while %s" % (silent, watch.text())
+            found = "found %s" % watch.hangs
             if watch.unread:
                 found = "found: %s, for %d s, while %s" % (watch.unread, silent, watch.text())
                 fix = "see `journalctl --verify` and `systemctl status systemd-journald`"
@@ -241,50 +286,67 @@ class Watcher:
         text = "%s: %s" % (watch.unit, what)
         if not log:
             return text
-        diagnosis = _vllm_log.diagnose(self.journal(watch), keep=_SHOWN_LINES)
-        if diagnosis.names:
-            watch.kind = " ".join([watch.stage, *diagnosis.names])
+        diagnosis = _vllm_log.diagnose(_journal(self._run, watch), keep=_SHOWN_LINES)
+        watch.causes = diagnosis.names
+        watch.kind = " ".join([watch.stage, *watch.causes]) if watch.causes else watch.kind
         return "%s\n%s\nWhole log: journalctl -u %s" % (text, diagnosis.text(), watch.unit)
-
-    def journal(self, watch: Watch, count: int = 3000) -> list[str]:
-        """The last lines of the replica's present run, systemd's own words about it among them."""
-        argv = ["journalctl", "--output=cat", "--all", "--no-pager", "--quiet", "--lines=%d" % count]
-        if watch.invocation:
-            match = ["_SYSTEMD_INVOCATION_ID=" + watch.invocation, "+", "INVOCATION_ID=" + watch.invocation]
-        else:
-            match = ["--unit=" + watch.unit]
-        done = self._run([*argv, *match], timeout=30)
-        lines = [line for line in _vllm_log.split_lines(done.stdout) if not _NOISE.match(line)]
-        return lines if done.ok else [*lines, "(the journal could not be read: %s)" % done.describe()]
 
     # - idle -
 
     def look_idle(self) -> None:
-        """One look at how many requests every replica still has."""
+        """One look at how many requests every replica still has. None has to be seen twice: one may just be coming."""
         waiting = [w for w in self.watches if not w.ready and not w.failure]
         shown = self._systemd.show([w.unit for w in waiting])
+        running = [w for w in waiting if shown[w.unit].get("ActiveState") in _RUNNING]
         for watch in waiting:
             watch.seconds = round(self.elapsed, 1)
-            running = shown[watch.unit].get("ActiveState") in (
-                "active",
-                "activating",
-                "deactivating",
-                "reloading",
-            )
-            answer = self._fetch(watch.url + "/metrics", timeout=10)
-            counts = _vllm_log.requests_in_flight(answer.text) if answer.ok else None
-            watch.requests = sum(counts) if counts else None
+            watch.ready = watch not in running
+        found = {w.unit: self._count_requests(w) for w in running}
+        empty = [w for w in running if w.requests == 0]
+        if empty:
+            self._sleep(_IDLE_SECONDS)
+            found.update({w.unit: self._count_requests(w) for w in empty})
+        for watch in running:
             # Where no connection is possible, no request is served.
-            watch.ready = watch.requests == 0 or answer.refused or not running
+            watch.ready = watch.requests == 0 or found[watch.unit].refused
             if not watch.ready and self.elapsed >= self._timeout:
-                found = "%s requests running and waiting" % watch.requests if counts else answer.describe()
+                what = found[watch.unit].describe()
+                if watch.requests is not None:
+                    what = "%s requests running and waiting" % watch.requests
                 watch.failure = (
                     "%s: found %s after %d s; needed none. Fix: take the host out of the balancer, or wait longer"
-                    % (watch.unit, found, self.elapsed)
+                    % (watch.unit, what, self.elapsed)
                 )
+
+    def _count_requests(self, watch: Watch) -> http.Answer:
+        answer = self._fetch(watch.url + "/metrics", timeout=10)
+        counts = _vllm_log.requests_in_flight(answer.text) if answer.ok else None
+        watch.requests = sum(counts) if counts else None
+        return answer
+
+
+def _seconds_active(unit: Mapping[str, str], now: float) -> Optional[float]:
+    """How long a unit has been active; None where systemd does not say. ``now`` is a time of the monotonic clock."""
+    try:
+        entered = int(unit.get("ActiveEnterTimestampMonotonic", "")) / 1_000_000
+    except ValueError:
+        return None
+    return round(max(0.0, now - entered), 1) if entered else None
 
 
 def model_names(data: Any) -> list[str]:
     """The names in an answer of ``/v1/models``."""
     models = data.get("data") if isinstance(data, dict) else None
     return [str(m["id"]) for m in models or () if isinstance(m, dict) and "id" in m]
+
+
+def _journal(run: Callable[..., command.Completed], watch: Watch, count: int = 3000) -> list[str]:
+    """The last lines of the replica's present run, systemd's own words about it among them."""
+    argv = ["journalctl", "--output=cat", "--all", "--no-pager", "--quiet", "--lines=%d" % count]
+    if watch.invocation:
+        match = ["_SYSTEMD_INVOCATION_ID=" + watch.invocation, "+", "INVOCATION_ID=" + watch.invocation]
+    else:
+        match = ["--unit=" + watch.unit]
+    done = run([*argv, *match], timeout=30)
+    lines = [line for line in _vllm_log.split_lines(done.stdout) if not _NOISE.match(line)]
+    return lines if done.ok else [*lines, "(the journal could not be read: %s)" % done.describe()]

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Mapping, Optional, Sequence
 
+from .._release.ports import WATCHDOG_PORT
+
 PROFILES = ("least_privilege", "guide")
 DATA_ROOTS = {"least_privilege": "/var/lib/ascend-fleet", "guide": "/data/ascend-fleet"}
 
@@ -38,6 +40,14 @@ class Settings:
     stop_seconds: int = 60
     #: How long a start waits for device nodes and healthy chips; 0 does not wait.
     chip_wait_seconds: int = 600
+    #: What is done about an engine that stalls: ``observe``, ``restart`` or ``off``.
+    watchdog: str = "off"
+    #: Where the watchdog tells gateways what it has taken out of traffic, with ``restart``.
+    watchdog_port: int = WATCHDOG_PORT
+    #: Who reaches the replicas' own ports: ``open`` to everybody, or ``gateways`` alone and those in ``access_from``.
+    access: str = "open"
+    access_gateways: Sequence[str] = ()
+    access_from: Sequence[str] = ()
 
     @property
     def root(self) -> str:

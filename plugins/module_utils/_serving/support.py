@@ -135,7 +135,7 @@ def support_files(unit_dir: str, config_dir: str) -> dict[str, str]:
 
 def support_mode(path: str) -> int:
     """The mode of such a file: only units are for everybody to read."""
-    return 0o644 if path.endswith(".service") else 0o600
+    return 0o644 if path.endswith((".service", ".timer")) else 0o600
 
 
 def delay_argv(unit: str) -> list[str]:

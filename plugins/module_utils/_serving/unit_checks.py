@@ -6,20 +6,22 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Iterable, Mapping, Optional, Sequence
+from typing import Any, Collection, Iterable, Mapping, Optional, Sequence
 
 from .._host import docker
 from .deployed import UNIT_NAME
 from .unit_reader import UnitReader
 
 
-def problems(units: Sequence[Mapping[str, Any]], reader: UnitReader, *, images: bool) -> list[str]:
+def problems(
+    units: Sequence[Mapping[str, Any]], reader: UnitReader, *, images: bool, leaving: Collection[str] = ()
+) -> list[str]:
     """Everything that stands in the way of the wanted units, each as `found …; needed …. Fix: …`.
 
-    images: whether docker must have the units' images.
+    images: whether docker must have the units' images. leaving: containers that will have given up their names.
     """
     found = _names(units)
-    found += _foreign_containers(units, reader)
+    found += _foreign_containers(units, reader, leaving)
     found += _masked(units, reader)
     if units:
         found += _paths(units, reader)
@@ -48,9 +50,9 @@ def _names(units: Sequence[Mapping[str, Any]]) -> list[str]:
     return found
 
 
-def _foreign_containers(units: Sequence[Mapping[str, Any]], reader: UnitReader) -> list[str]:
+def _foreign_containers(units: Sequence[Mapping[str, Any]], reader: UnitReader, leaving: Collection[str]) -> list[str]:
     """A container of the same name that is not ours would be removed by the unit; only its owner may decide that."""
-    names = {u["container_name"] for u in units}
+    names = {u["container_name"] for u in units}.difference(leaving)
     foreign = [
         "%s (image %s, %s)" % (c["name"], c["image"], c["state"])
         for c in (reader.containers() if names else [])

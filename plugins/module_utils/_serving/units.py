@@ -13,13 +13,13 @@ import os
 import shutil
 import time
 from dataclasses import dataclass, field
-from typing import Any, Callable, Mapping, Optional, Sequence
+from typing import Any, Callable, Collection, Mapping, Optional, Sequence
 
 from .._base import command
 from .._base.files import remove, temporaries, write_atomically
 from .._host import docker
 from .._host.systemd import Systemd, SystemdError
-from . import unit_checks, unit_file
+from . import access, unit_checks, unit_file, watchdog
 from .container import CONFIG_DIR, env_file_text
 from .deployed import UNIT_DIR, UnitsError, read_text
 from .support import support_files, support_mode
@@ -55,6 +55,8 @@ class Plan:
     unwanted: dict[str, str] = field(default_factory=dict)
     #: Path and text of support files that differ.
     support: dict[str, str] = field(default_factory=dict)
+    watchdog: watchdog.Steps = field(default_factory=watchdog.Steps)
+    access: access.Steps = field(default_factory=access.Steps)
 
     def report(self) -> list[dict[str, Any]]:
         """What is to be done with each wanted unit."""
@@ -87,6 +89,7 @@ class Host:
         self.unit_dir = unit_dir
         self.config_dir = config_dir
         self.check = check
+        self._run = run
         self.systemd = Systemd(run)
         self.docker = docker.Docker(run=run)
         self.diff: list[dict[str, str]] = []
@@ -95,15 +98,13 @@ class Host:
         self._clock = clock
 
     def _reader(self, *, needs_docker: bool) -> UnitReader:
-        return UnitReader(
-            self.unit_dir,
-            self.config_dir,
-            self.systemd,
-            self.docker,
-            needs_docker=needs_docker and not self.check,
-            sleep=self._sleep,
-            clock=self._clock,
-        )
+        about = (self.unit_dir, self.config_dir, self.systemd, self.docker)
+        needed = needs_docker and not self.check
+        return UnitReader(*about, needs_docker=needed, sleep=self._sleep, clock=self._clock)
+
+    def look(self, names: Sequence[str]) -> dict[str, Present]:
+        """What there is of these units."""
+        return self._reader(needs_docker=True).look(names) if names else {}
 
     # - present -
 
@@ -124,7 +125,7 @@ class Host:
         self._add_diffs(plan)
         if not self.check:
             self._execute(plan)
-        return plan.report(), sorted(plan.unwanted), sorted(plan.support)
+        return plan.report(), sorted(plan.unwanted), sorted({*plan.support, *plan.watchdog.names, *plan.access.names})
 
     def plan(
         self,
@@ -134,8 +135,9 @@ class Host:
         start: bool,
         enable: bool,
         exclusive: bool,
+        leaving: Collection[str] = (),
     ) -> Plan:
-        """Look at everything and validate everything; changes nothing. Raises UnitsError with all that is wrong."""
+        """Look at everything and validate all of it. UnitsError; the containers ``leaving`` give up their names."""
         reader = self._reader(needs_docker=True)
         plan = Plan()
         names = [str(u["name"]) for u in units]
@@ -144,15 +146,14 @@ class Host:
         unwanted = [n for n in reader.all_names() if n not in names] if exclusive else []
         plan.unwanted = {n: s.get("ActiveState", "inactive") for n, s in self.systemd.show(unwanted).items()}
         for unit in units:
-            env = env_file_text(unit["environment"], secrets)
+            env, present = env_file_text(unit["environment"], secrets), found[unit["name"]]
             content = unit_file.for_systemd(str(unit["content"]), version)
-            present = found[unit["name"]]
             steps = decide(content, env, unit["config_hash"], present, start=start, enable=enable)
             steps.directories = [d for d in unit["directories"] if not os.path.isdir(d)]
             plan.wanted.append(Wanted(unit, content, env, present, steps))
-        texts = support_files(self.unit_dir, self.config_dir) if units else {}
-        plan.support = {path: text for path, text in texts.items() if read_text(path) != text}
-        problems = unit_checks.problems(units, reader, images=start and not self.check)
+        if units:
+            _plan_support(plan, units, (self.unit_dir, self.config_dir), self.systemd, self._run)
+        problems = unit_checks.problems(units, reader, images=start and not self.check, leaving=leaving)
         if problems:
             raise UnitsError("; ".join(problems))
         return plan
@@ -160,8 +161,8 @@ class Host:
     def _add_diffs(self, plan: Plan) -> None:
         for name in plan.unwanted:
             self._add_removal(name)
-        for path, text in plan.support.items():
-            self.diff.append(file_diff(path, read_text(path), text))
+        self.diff += [file_diff(path, read_text(path), text) for path, text in plan.support.items()]
+        self.diff += _removals([*plan.watchdog.surplus, *plan.access.surplus])
         for wanted in plan.wanted:
             name, present = wanted.name, wanted.present
             if wanted.steps.write_env and present.env != wanted.env:
@@ -180,11 +181,13 @@ class Host:
         if acting:
             self._remove_containers(acting)
         for path, text in plan.support.items():
-            self._write(path, text, support_mode(path))
+            _write(path, text, support_mode(path))
         for wanted in plan.wanted:
             self._write_unit(wanted)
         if plan.unwanted or plan.support or any(w.steps.reload for w in plan.wanted):
             self.systemd.reload()
+        access.execute(plan.access, self.systemd)
+        watchdog.execute(plan.watchdog, self.systemd, self.unit_dir)
         enable = [w.name for w in plan.wanted if w.steps.enable]
         if enable:
             self.systemd.enable(enable)
@@ -215,16 +218,9 @@ class Host:
             except OSError as exc:
                 raise _unwritable(exc, folder) from exc
         if wanted.steps.write_env:
-            self._write(self._env_path(wanted.name), wanted.env, 0o600)
+            _write(self._env_path(wanted.name), wanted.env, 0o600)
         if wanted.steps.write_unit:
-            self._write(self._unit_path(wanted.name), wanted.content, 0o644)
-
-    def _write(self, path: str, text: str, mode: int) -> None:
-        try:
-            os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-            write_atomically(path, text, mode)
-        except OSError as exc:
-            raise _unwritable(exc, path) from exc
+            _write(self._unit_path(wanted.name), wanted.content, 0o644)
 
     # - stopped and absent -
 
@@ -248,6 +244,21 @@ class Host:
             self.systemd.disable(off)
         return report
 
+    def started(self, names: Sequence[str]) -> list[dict[str, Any]]:
+        """Start units as their files are. Those that run already are left alone."""
+        reader = self._reader(needs_docker=True)
+        missing = [name for name in names if read_text(reader.unit_path(name)) is None]
+        if missing:
+            raise UnitsError("found no unit %s; needed it deployed. Fix: run site.yml" % ", ".join(missing))
+        found = reader.look(names) if names else {}
+        start = [name for name, present in found.items() if present.active in ("inactive", "failed")]
+        if start and not self.check:
+            self._remove_containers(start)
+            self.systemd.reset_failed(start)
+            self._start(start)
+        words = {name: ["start"] * (name in start) for name in names}
+        return [{"name": n, "changed": bool(w), "steps": w, "reason": None} for n, w in words.items()]
+
     def absent(self, names: Optional[Sequence[str]]) -> tuple[list[str], list[str]]:
         """Remove units (all of ours when ``names`` is None) with everything that is only theirs.
 
@@ -258,11 +269,13 @@ class Host:
         unwanted = {n: s.get("ActiveState", "inactive") for n, s in self.systemd.show(chosen).items()}
         support = []
         if not [n for n in reader.units() if n not in chosen]:
-            support = [p for p in support_files(self.unit_dir, self.config_dir) if os.path.lexists(p)]
+            support = _support_present(self.unit_dir, self.config_dir)
         for name in unwanted:
             self._add_removal(name)
-        self.diff += [file_diff(path, read_text(path), None) for path in support]
+        self.diff += _removals(support)
         if not self.check:
+            watchdog.stop(support, self.systemd)
+            access.stop(support, self.systemd)
             self._remove(unwanted)
             for path in support:
                 remove(path)
@@ -289,10 +302,7 @@ class Host:
             self.systemd.reset_failed([name])
 
     def _add_removal(self, name: str) -> None:
-        for path, secret in ((self._env_path(name), True), (self._unit_path(name), False)):
-            text = read_text(path) if os.path.isfile(path) else None
-            if text is not None:
-                self.diff.append(file_diff(path, text, None, secret=secret))
+        self.diff += _removals([self._env_path(name)], secret=True) + _removals([self._unit_path(name)])
 
     def _remove_containers(self, names: Sequence[str]) -> None:
         """Remove the containers that these units, which do not run, left behind."""
@@ -311,6 +321,44 @@ class Host:
 
     def _env_path(self, name: str) -> str:
         return os.path.join(self.config_dir, name[: -len(".service")] + ".env")
+
+
+def _write(path: str, text: str, mode: int) -> None:
+    try:
+        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+        write_atomically(path, text, mode)
+    except OSError as exc:
+        raise _unwritable(exc, path) from exc
+
+
+def _plan_support(
+    plan: Plan,
+    units: Sequence[Mapping[str, Any]],
+    folders: tuple[str, str],
+    systemd: Systemd,
+    run: Callable[..., command.Completed],
+) -> None:
+    """What all units of the host have together: their files, the watchdog, and who reaches their ports."""
+    watching, reached = watchdog.wanted_of(units), access.wanted_of(units)
+    nft = "" if reached.mode == "open" else access.program()
+    texts = support_files(*folders)
+    texts.update(watchdog.files(watching, *folders))
+    texts.update(access.files(reached, *folders, nft))
+    plan.support = {path: text for path, text in texts.items() if read_text(path) != text}
+    plan.watchdog = watchdog.plan(watching, *folders, systemd, plan.support)
+    plan.access = access.plan(reached, *folders, systemd, texts, nft=nft, run=run)
+
+
+def _support_present(unit_dir: str, config_dir: str) -> list[str]:
+    """The files that all units use and that are there, whatever is wanted of the watchdog and of the ports."""
+    folders = (unit_dir, config_dir)
+    every = [*support_files(*folders), *watchdog.paths(*folders), *access.paths(*folders)]
+    return [path for path in every if os.path.lexists(path)]
+
+
+def _removals(paths: Sequence[str], *, secret: bool = False) -> list[dict[str, str]]:
+    """The diffs of files that go."""
+    return [file_diff(path, read_text(path), None, secret=secret) for path in paths if os.path.isfile(path)]
 
 
 def _remove_directory(unit: Mapping[str, Any]) -> None:

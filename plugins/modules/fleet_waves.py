@@ -1,0 +1,174 @@
+#!/usr/bin/python
+# Copyright (c) 2026, ascend.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The waves in which hosts are changed. Its action does it all."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: fleet_waves
+author: ascend.fleet contributors (@ascend-fleet)
+version_added: 0.2.0
+short_description: Divide the hosts of a play into the waves in which they are changed
+description:
+  - Reads the plans that M(ascend.fleet.vllm_change) has made for the hosts of the play, and puts the hosts in order.
+    Those
+    that lose nothing go first and all at once. Those whose replicas in service are replaced follow in waves.
+  - A wave lies in one failure domain, as the variable C(fleet_domain) of the hosts names it, and never takes the last
+    replicas of a model out of service.
+  - Where there is a canary (O(canary), O(with_canary)), its hosts go before all others, also before those that lose
+    nothing.
+  - Hosts whose variable C(fleet_maintenance) says that they are left alone are left out and named.
+  - Where a change takes the only replicas of a model out, it fails before anything is changed, and says so. With
+    O(accept_outage) it warns.
+  - Use it with C(run_once). What it returns is for C(hosts) and C(serial) of the next play.
+options:
+  variable:
+    description: The variable of the hosts in which the result of M(ascend.fleet.vllm_change) is.
+    type: str
+    required: true
+  converged_variable:
+    description:
+      - The variable in which the result of M(ascend.fleet.node_converged) is, for hosts that have no plan because
+        they are
+        as wanted. Their replicas serve while others are changed.
+    type: str
+  batches:
+    description:
+      - How many hosts go together, one after the other. A number from 1, or a percentage of the hosts whose replicas
+        are replaced, which is rounded down and at least one. The last one holds for all further waves.
+    type: list
+    elements: str
+    default: ['1', 10%, 25%]
+  max_unavailable:
+    description: How many hosts a wave may have at most, a number or a percentage of the hosts of the play.
+    type: str
+  group:
+    description: The group of all hosts of the fleet. Those that the play leaves out are told.
+    type: str
+    default: npu_hosts
+  accept_outage:
+    description: Whether the service of a model may be interrupted.
+    type: bool
+    default: false
+  canary:
+    description:
+      - Hosts that are the first waves, in this order, one failure domain after the other. One that is as wanted already
+        has no wave. One that is not in O(group) is an error.
+    type: list
+    elements: str
+  with_canary:
+    description: Whether the first host of each generation is the canary where O(canary) is not set.
+    type: bool
+    default: false
+  min_available:
+    description:
+      - How many replicas of a model stay in service at least, a number or a percentage of those that are, rounded up.
+        A host that takes out more by itself is an outage, see O(accept_outage).
+    type: str
+  until:
+    description:
+      - The end of the time for changes, such as V("05:00"), which is the next one, or V("2026-12-01T05:00"). A wave
+        that is expected to end later is left out with all that follow. Where it is not known how long it takes, it
+        stays, and M(ascend.fleet.fleet_window) decides when its turn comes.
+    type: str
+  bake_minutes:
+    description: How long is waited behind a wave of the canary, and behind others. O(until) has to suffice for it.
+    type: list
+    elements: float
+    default: []
+  state_variable:
+    description:
+      - The variable in which the result of M(ascend.fleet.fleet_state_info) is. Its history tells how long hosts take.
+    type: str
+    default: __upgrade_state
+attributes:
+  action:
+    description: Runs on the controller and needs no connection.
+    support: full
+  bypass_host_loop:
+    description: Looks at all hosts of the play, and is meant for C(run_once).
+    support: none
+  check_mode:
+    description: Returns the same. An outage that is not accepted is a warning then.
+    support: full
+  diff_mode:
+    description: Changes nothing.
+    support: none
+  platform:
+    description: Runs on the controller.
+    support: full
+    platforms: posix
+seealso:
+  - module: ascend.fleet.vllm_change
+"""
+
+EXAMPLES = r"""
+- name: Divide the hosts into waves
+  ascend.fleet.fleet_waves:
+    variable: planned
+    batches: [1, "25%"]
+  run_once: true
+  register: waves
+"""
+
+RETURN = r"""
+hosts:
+  description: The hosts that have a plan, in the order in which they are changed.
+  returned: always
+  type: list
+  elements: str
+  sample: [a3-7, a2-1, a2-2, a2-3]
+sizes:
+  description: How many of them go together.
+  returned: always
+  type: list
+  elements: int
+  sample: [1, 1, 2]
+at_once:
+  description: The hosts that lose nothing, but for those of the canary.
+  returned: always
+  type: list
+  elements: str
+  sample: [a3-7]
+waves:
+  description: The canary and the other hosts, wave by wave.
+  returned: always
+  type: list
+  elements: list
+  sample: [[a2-1], [a2-2, a2-3]]
+outages:
+  description: Why the service of a model will be interrupted.
+  returned: always
+  type: list
+  elements: str
+  sample: []
+canary:
+  description: The hosts that go first, so that what is new shows itself on them.
+  returned: always
+  type: list
+  elements: str
+  sample: [a2-1]
+left:
+  description: The hosts whose change does not begin, because O(until) comes before its end.
+  returned: always
+  type: list
+  elements: str
+  sample: []
+set_aside:
+  description: The hosts that are left alone, and why.
+  returned: success
+  type: dict
+  sample: {a2-4: "exchange of a fan (until 2026-12-01)"}
+until:
+  description: The time that O(until) names, whole; empty where it names none.
+  returned: success
+  type: str
+  sample: "2026-12-01T05:00:00+08:00"
+expected_seconds:
+  description: How long the change of each host is expected to take; null where nothing tells.
+  returned: success
+  type: dict
+  sample: {a2-1: 840.0, a2-2: null}
+"""
