@@ -5,11 +5,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 import subprocess
 import sys
+import tarfile
+import time
+from io import BytesIO
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
@@ -22,6 +28,13 @@ def fleet(*words: str) -> str:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def wait_on(host: str, command: str, seconds: int) -> bool:
+    """Whether a command succeeds on a host within a time; it is asked there, however often with one call."""
+    loop = 'until sh -c "$1" >/dev/null 2>&1; do [ "$(date +%s)" -lt "$2" ] || { echo late; break; }; sleep 0.1; done'
+    deadline = int(time.time()) + seconds
+    return fleet("exec", host, "--", "sh", "-c", loop, "sh", command, str(deadline)) == ""
 
 
 def playbook_command(inventory: str, name: str, *options: str, root: Path = ROOT) -> tuple[list[str], dict[str, str]]:
@@ -56,3 +69,27 @@ def recap(output: str) -> dict[str, dict[str, int]]:
         if colon and "ok=" in numbers:
             found[host.strip()] = {k: int(v) for k, v in re.findall(r"(\w+)=(\d+)", numbers)}
     return found
+
+
+def derived_archive(archive: str | Path, target: Path, tag: str) -> Path:
+    """An archive of another image with the same layers: only its environment tells it apart."""
+    with tarfile.open(archive) as source, tarfile.open(target, "w") as sink:
+
+        def member_of(name: str) -> IO[bytes]:
+            found = source.extractfile(name)
+            assert found is not None, name
+            return found
+
+        manifest = json.load(member_of("manifest.json"))
+        config = json.load(member_of(manifest[0]["Config"]))
+        config["config"]["Env"].append(f"REVISION={tag}")
+        document = json.dumps(config).encode()
+        name = hashlib.sha256(document).hexdigest() + ".json"
+        manifest[0].update(Config=name, RepoTags=[tag])
+        for path in manifest[0]["Layers"]:
+            sink.addfile(source.getmember(path), member_of(path))
+        for path, data in ((name, document), ("manifest.json", json.dumps(manifest).encode())):
+            member = tarfile.TarInfo(path)
+            member.size = len(data)
+            sink.addfile(member, BytesIO(data))
+    return target

@@ -17,15 +17,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import tarfile
 import time
-from io import BytesIO
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.fleet_helpers import FLEET, ROOT, fleet, playbook, recap
+from tests.fleet_helpers import ROOT, derived_archive, fleet, playbook, recap
 
 HOST, MIRROR = "a2-1", "a3-1"
 ARTIFACTS = "/var/lib/ascend-fleet"
@@ -33,7 +31,8 @@ WEIGHTS = ARTIFACTS + "/models/Qwen-AI--Qwen3.5-27B"
 STAGE, DECOMMISSION = "playbooks/stage.yml", "playbooks/decommission.yml"
 HOST_ALONE = ("--limit", HOST + ",localhost")
 ARTIFACTS_OF_HOST = (*HOST_ALONE, "--tags", "artifacts")
-NEITHER_SERVICE_NOR_FILES = ("-e", "decommission_artifacts=true", "-e", "decommission_images=true")
+CONFIRMED = ("-e", "decommission_confirm=true")
+NEITHER_SERVICE_NOR_FILES = (*CONFIRMED, "-e", "decommission_artifacts=true", "-e", "decommission_images=true")
 CHUNK = 1024 * 1024  # what may come twice after a kill
 
 
@@ -179,6 +178,8 @@ def test_mirrors_download_once_for_all(inventory, addresses, mirrors):
         shell(host, "cd %s && rm -rf models repositories mirror || true" % ARTIFACTS)
     # Of the mirror alone: the hosts would wait for its answer in vain.
     stage(inventory, *one, "--check", "--diff", "--limit", MIRROR + ",localhost", "--tags", "artifacts")
+    # What the release leaves open is asked of the origin by several mirrors; of what is counted nothing is.
+    play(inventory, "playbooks/lock.yml")
     began = log_length()
     stage(inventory, *both)
     given = objects_since(began)
@@ -209,7 +210,7 @@ def test_nothing_is_asked_and_nothing_read_the_second_time(inventory, mirrors):
 def test_a_flipped_bit_is_found_and_only_that_object_comes_again(inventory, addresses, mirrors):
     """From the origin, as the mirror has gone."""
     one, both = mirrors
-    play(inventory, DECOMMISSION, *both, "--tags", "artifacts")
+    play(inventory, DECOMMISSION, *both, *CONFIRMED, "--tags", "artifacts")
     for host in (HOST, MIRROR):
         shell(host, "! systemctl is-active ascend-fleet-mirror && test -d %s/mirror/store/objects" % ARTIFACTS)
         shell(host, "rm -rf %s/mirror" % ARTIFACTS)
@@ -230,7 +231,7 @@ def test_a_flipped_bit_is_found_and_only_that_object_comes_again(inventory, addr
 
 def test_a_full_disk_is_foreseen(inventory):
     shell(HOST, "rm -rf %s/models %s/repositories" % (ARTIFACTS, ARTIFACTS))
-    fleet("break", HOST, "disk-full", "100")
+    fleet("break", HOST, "disk-full", "5")
     began = log_length()
     try:
         status, output = playbook(inventory, STAGE, *ARTIFACTS_OF_HOST)
@@ -244,12 +245,11 @@ def test_a_full_disk_is_foreseen(inventory):
 @contextlib.contextmanager
 def no_route(inventory, hosts):
     """A network namespace on the fleet's own network, without a route out of it; hosts have none either."""
-    name, outside, inside = "%s-gap" % FLEET, "%.8s-g0" % FLEET, "%.8s-g1" % FLEET
-    described = json.loads(
-        subprocess.run(
-            ["docker", "network", "inspect", "ascend-sim-%s" % FLEET], capture_output=True, text=True, check=True
-        ).stdout
-    )[0]
+    about = json.loads(fleet("status", "--json"))
+    look = ["docker", "network", "inspect", about["network"]]
+    [described] = json.loads(subprocess.run(look, capture_output=True, text=True, check=True).stdout)
+    name = "gap-%s" % described["Id"][:6]
+    outside, inside = name + "-0", name + "-1"
     subnet = described["IPAM"]["Config"][0]["Subnet"]
     gateway, address = subnet.replace(".0/24", ".1"), subnet.replace(".0/24", ".251/24")
     commands = [
@@ -267,7 +267,8 @@ def no_route(inventory, hosts):
         for host in hosts:
             shell(host, "ip route del default")
         # Stopped from within it would start itself again.
-        subprocess.run(["docker", "stop", "--time", "1", "%s-origin" % FLEET], check=True, capture_output=True)
+        stop = ["docker", "stop", "--time", "1", about["origin"]["container"]]
+        subprocess.run(stop, check=True, capture_output=True)
         yield ["ip", "netns", "exec", name]
     finally:
         subprocess.run(["ip", "netns", "del", name], check=False)
@@ -325,24 +326,6 @@ def test_a_bundle_brings_the_service_without_a_route(inventory, addresses, bundl
     assert not set(addresses.values()) & {address for address, _path, _status, _bytes in requests_since(began)}
 
 
-def derived(archive, target, tag):
-    """An archive of another image with the same layers: only its environment tells it apart."""
-    with tarfile.open(archive) as source, tarfile.open(target, "w") as sink:
-        manifest = json.load(source.extractfile("manifest.json"))
-        config = json.load(source.extractfile(manifest[0]["Config"]))
-        config["config"]["Env"].append("REVISION=%s" % tag)
-        document = json.dumps(config).encode()
-        name = hashlib.sha256(document).hexdigest() + ".json"
-        manifest[0].update(Config=name, RepoTags=[tag])
-        for path in manifest[0]["Layers"]:
-            sink.addfile(source.getmember(path), source.extractfile(path))
-        for path, data in ((name, document), ("manifest.json", json.dumps(manifest).encode())):
-            member = tarfile.TarInfo(path)
-            member.size = len(data)
-            sink.addfile(member, BytesIO(data))
-    return target
-
-
 @pytest.fixture
 def newer_releases(inventory, origin, tmp_path):
     """Two releases beside the inventory whose image archives and weights are newer revisions of what is served."""
@@ -357,7 +340,7 @@ def newer_releases(inventory, origin, tmp_path):
     try:
         for number in (2, 3):
             name, tag, path = "newer_%d" % number, "vllm-ascend:newer-%d" % number, "vllm-image/newer-%d.tar" % number
-            archive = derived(origin["archives"][entry["path"]]["path"], tmp_path / (name + ".tar"), tag)
+            archive = derived_archive(origin["archives"][entry["path"]]["path"], tmp_path / (name + ".tar"), tag)
             image = json.loads(fleet("origin-add", repositories[0], path, str(archive)))
             (tmp_path / "NOTES.md").write_text("revision %d\n" % number)
             model = json.loads(fleet("origin-add", repositories[1], "NOTES.md", str(tmp_path / "NOTES.md"), "--plain"))

@@ -62,3 +62,5 @@ def test_it_takes_over_what_runs(former, request):
     assert status == 0, output
     assert recap(output)[HOST]["changed"] == 0, output
     assert on_host(RUNNING) == before, output
+    # One call has told that nothing is to be done: no role was asked.
+    assert "Download and verify" not in output, output

@@ -21,7 +21,7 @@ ROUNDS = {
         ("a2-1", "card-held", ["2"], "NPU-011", ["someone-elses-training"]),
         ("a2-1", "port-taken", ["8010"], "NET-001", ["8010"]),
         ("a3-1", "truncated", [], "NPU-004", ["truncated"]),
-        ("a3-1", "disk-full", [], "DSK-001", []),
+        ("a3-1", "disk-full", ["5"], "DSK-001", []),
         ("a3-1", "manager-node", [], "DEV-007", ["davinci_manager"]),
     ],
     "docker_and_tool": [

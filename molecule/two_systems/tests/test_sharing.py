@@ -10,16 +10,16 @@ import os
 import re
 import signal
 import subprocess
-import time
 
 import pytest
 
 from tests.fleet_helpers import ROOT as HERE
-from tests.fleet_helpers import fleet, playbook, playbook_command, recap
+from tests.fleet_helpers import fleet, playbook, playbook_command, recap, wait_on
 
 GIVER, TAKER, MIRROR = "a2-1", "a2-2", "mirror-1"
 ROOT = "/var/lib/ascend-fleet"
 STAGE = "playbooks/stage.yml"
+TAG = "vllm-ascend:qwen3_5-v0-a2"
 SLOW = "tc qdisc replace dev eth0 root tbf rate %s burst 64kb latency 50ms"
 
 
@@ -101,10 +101,10 @@ def test_what_one_has_the_other_takes_from_it(inventory, addresses, slow_mirror)
     assert "DynamicUser=yes" in inside
 
 
-def received(oid):
-    """Bytes that TAKER holds of an object while it comes."""
-    find = "find %s -path '*/.git/ascend-fleet/swarm/*/data/%s' -printf '%%b\\n' 2>/dev/null || true" % (ROOT, oid)
-    return sum(512 * int(blocks) for blocks in shell(TAKER, find).split())
+def received(oid, size):
+    """A command that succeeds when TAKER holds that many bytes of an object while it comes."""
+    find = "find %s -path '*/.git/ascend-fleet/swarm/*/data/%s' -printf '%%b\\n' 2>/dev/null" % (ROOT, oid)
+    return "%s | awk '{ blocks += $1 } END { exit blocks * 512 < %d }'" % (find, size)
 
 
 def test_a_killed_run_leaves_its_pieces_to_the_next(inventory, addresses):
@@ -118,10 +118,8 @@ def test_a_killed_run_leaves_its_pieces_to_the_next(inventory, addresses):
     command, env = playbook_command(inventory, STAGE, *options)
     process = subprocess.Popen(command, cwd=HERE, env=env, stdout=subprocess.DEVNULL, start_new_session=True)
     try:
-        deadline = time.monotonic() + 120
-        while received(oid) < size / 4:
-            assert process.poll() is None
-            assert time.monotonic() < deadline
+        assert wait_on(TAKER, received(oid, size // 4), 120)
+        assert process.poll() is None
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -166,3 +164,19 @@ def test_a_mirror_that_cannot_prove_who_it_is_gives_nothing(inventory, addresses
     assert "certificate" in said
     assert given(begin, addresses[TAKER], oid) == (0, set())
     assert archive(TAKER)[1] == oid, "the origin gave it"
+
+
+def test_an_image_that_docker_has_by_its_pinned_id_needs_no_archive(inventory, addresses):
+    """Loaded by hand under a tag of its own, its archive never there: it gets the tag, and nothing is downloaded."""
+    _path, oid, _size = archive(GIVER)
+    shell(GIVER, "docker tag %s by-hand:1 && docker image rm %s" % (TAG, TAG))
+    shell(GIVER, "systemctl stop 'ascend-fleet-seed-*'; rm -rf %s/repositories %s/images" % (ROOT, ROOT))
+    before = shell(GIVER, "docker image inspect --format {{.Id}} by-hand:1")
+    begin = log_length()
+    for changed in (1, 0):
+        status, output = playbook(inventory, STAGE, "--limit", GIVER)
+        assert status == 0, output
+        assert recap(output)[GIVER]["changed"] == changed, output
+    assert shell(GIVER, "docker image inspect --format {{.Id}} %s" % TAG) == before
+    assert given(begin, addresses[GIVER], oid) == (0, set())
+    assert shell(GIVER, "find %s/repositories -name '*.tar' 2>/dev/null; true" % ROOT) == ""

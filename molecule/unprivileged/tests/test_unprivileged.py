@@ -18,6 +18,7 @@ from tests.fleet_helpers import ROOT, fleet, playbook, recap
 
 HOST = "a2-1"
 LIMIT = ("--limit", f"{HOST},localhost")
+REMOVED_WITH_IMAGES = ("-e", "decommission_confirm=true", "-e", "decommission_images=true")
 PASSWORD = "a password with spaces"
 SUDOERS = "/etc/sudoers.d/ops"
 WITHOUT_PASSWORD = "ops ALL=(ALL) NOPASSWD:ALL\n"
@@ -98,11 +99,23 @@ def test_the_main_job_with_pipelining_and_python_3_9(
     assert recap(output)[HOST]["changed"] == 0, output
 
 
+def test_nothing_is_removed_before_it_is_listed_and_confirmed(request: pytest.FixtureRequest) -> None:
+    inventory = request.config.getoption("ansible_inventory")
+    running = on_host("docker ps --quiet --no-trunc | sort; ls /etc/ascend-fleet /var/lib/ascend-fleet")
+    for options, ends_well in (((), False), (("--check",), True)):
+        status, output = playbook(inventory, "playbooks/decommission.yml", *LIMIT, *options)
+        assert (status == 0) == ends_well, output
+        assert "vllm-qwen3.5@0.service (port 8010)" in output, output
+        assert "-e decommission_artifacts=true removes it too" in output, output
+        assert "-e decommission_confirm=true" in output, output
+        assert on_host("docker ps --quiet --no-trunc | sort; ls /etc/ascend-fleet /var/lib/ascend-fleet") == running
+
+
 def test_downloads_and_loading_without_pipelining_and_with_another_home(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     inventory = request.config.getoption("ansible_inventory")
-    status, output = playbook(inventory, "playbooks/decommission.yml", *LIMIT, "-e", "decommission_images=true")
+    status, output = playbook(inventory, "playbooks/decommission.yml", *LIMIT, *REMOVED_WITH_IMAGES)
     assert status == 0, output
     on_host("rm -rf /var/lib/ascend-fleet/models")
     given = extra_vars(tmp_path, ansible_pipelining=False, ansible_become_flags="-S")

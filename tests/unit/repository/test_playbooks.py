@@ -20,7 +20,7 @@ def plays(name: str) -> list[dict[str, Any]]:
     """The plays of a playbook, those of imported ones in their places."""
     found: list[dict[str, Any]] = []
     for play in yaml.safe_load((FOLDER / ("%s.yml" % name)).read_text(encoding="utf-8")):
-        found += plays(Path(play[IMPORT]).stem) if IMPORT in play else [play]
+        found += plays(play[IMPORT].removesuffix(".yml")) if IMPORT in play else [play]
     return found
 
 
@@ -31,9 +31,35 @@ def test_a_group_that_may_be_absent_is_not_named_as_a_pattern(name: str) -> None
     assert {pattern for pattern in patterns if "{{" not in pattern} <= {"localhost", "npu_hosts"}
 
 
-@pytest.mark.parametrize("name", ["site", "stage", "mirrors"])
+@pytest.mark.parametrize("name", ["site", "stage", "mirrors", "takeover"])
 def test_the_release_is_locked_after_the_validation_and_before_mirrors_and_hosts_are_filled(name: str) -> None:
     order = [play["name"] for play in plays(name)]
     assert order[:2] == [play["name"] for play in plays("validate")]
     assert order[2:4] == ["Lock the release", "Fill the site's mirrors"]
     assert order.count("Lock the release") == order.count("Fill the site's mirrors") == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_play_says_what_a_host_that_fails_means_for_the_others(name: str) -> None:
+    for play in plays(name):
+        assert "any_errors_fatal" in play, play["name"]
+        # With the default a play would go on with whatever hosts are left, by nobody's decision.
+        assert play["any_errors_fatal"] or play["max_fail_percentage"] == 100, play["name"]
+
+
+def test_the_wave_that_follows_a_failure_does_not_begin() -> None:
+    for name in ("site", "restart", "takeover"):
+        waves = [play for play in plays(name) if "serial" in play and "__fleet_waves" in play["hosts"]]
+        assert len(waves) == 1
+        assert waves[0]["tasks"][0]["ansible.builtin.import_tasks"] == "tasks/stop_after_failure.yml"
+
+
+def test_a_deployment_is_recorded_as_last_good_after_its_questions_and_only_where_it_was_planned() -> None:
+    [ask] = [play for play in plays("site") if play["name"] == "Ask the replicas"]
+    [tasks] = ask["tasks"]
+    questions, record = tasks["block"]
+    assert "rescue" in questions
+    # Nothing rescues a record that fails, and whoever fails the questions does not come to it.
+    assert "rescue" not in tasks
+    assert record["ansible.builtin.include_role"] == {"name": "ascend.fleet.vllm_serve", "tasks_from": "good.yml"}
+    assert record["when"] == ["not __site_state.converged | default(true)", "vllm_serve_result is defined"]

@@ -5,16 +5,22 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
 from ansible_collections.ascend.fleet.plugins.action import node_converged as action
+from ansible_collections.ascend.fleet.plugins.filter.vllm_replicas import vllm_replicas
+from ansible_collections.ascend.fleet.plugins.module_utils._npu.slots import nominal_node
+from ansible_collections.ascend.fleet.plugins.module_utils._upgrade.deployment import Deployment, digest_of
+from ansible_collections.ascend.fleet.plugins.modules import node_converged as module
 from ansible_collections.ascend.fleet.plugins.plugin_utils import _releases
 from ansible_collections.ascend.fleet.plugins.plugin_utils._play_variables import HostVariables, role_defaults
 
-RELEASE = _releases.load(Path(__file__).resolve().parents[4] / "playbooks/releases/qwen3_5_27b_v0.yml")
+UNLOCKED = _releases.load(Path(__file__).resolve().parents[4] / "playbooks/releases/qwen3_5_27b_v0.yml")
+RELEASE = {**UNLOCKED, "images": [{**image, "image_id": "sha256:" + "4b" * 32} for image in UNLOCKED["images"]]}
 NODE = {"architecture": "aarch64", "devices": [], "topology": {}, "mounts": {}, "processes": ["of no interest"]}
 
 
@@ -51,11 +57,63 @@ def test_the_roles_own_questions_are_put():
     assert (found["settings"]["profile"], found["settings"]["stop_seconds"]) == ("least_privilege", 60)
 
 
+def test_the_whole_release_is_told_by_its_digest():
+    found = ask()["release_digest"]
+    assert found == action.sha256_of(RELEASE)
+    assert ask(model_artifacts_release={**RELEASE, "smoke": {}})["release_digest"] != found
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"vllm_serve_api_key": "key", "vllm_serve_environment": {"HF_TOKEN": "t", "OMP_NUM_THREADS": 8}},
+        {"vllm_serve_replicas": 1, "vllm_serve_options": {"max-model-len": 16384}, "vllm_serve_watchdog": "restart"},
+    ],
+)
+def test_its_digest_is_that_of_what_the_role_records(more):
+    node = {**NODE, **nominal_node("a2")}
+    asked = json.loads(json.dumps(ask(npu_preflight_node=node, **more)))
+    brought = {"image": RELEASE["images"][0]["image_id"], "weights": "/w", "weights_content": "c"}
+    planned, secrets = module.wanted(asked, **brought)
+    # What roles/vllm_serve/vars/main.yml hands to the filter.
+    given = {**role_defaults(DataLoader(), ("vllm_serve",)), **more}
+    names = [name for name in action._PLANNED if name != "profile"]
+    role = vllm_replicas(
+        node,
+        RELEASE,
+        **brought,
+        api_key=given["vllm_serve_api_key"],
+        access_gateways=[],
+        **{name: given["vllm_serve_" + name] for name in names},
+    )
+    assert len(role["units"]) >= 1
+    recorded = Deployment.of(*json.loads(json.dumps([RELEASE, role["units"], role["secrets"]])))
+    assert digest_of(asked["release_digest"], planned, secrets) == recorded.digest
+
+
+def test_the_archive_of_an_image_that_docker_has_is_not_asked_for():
+    docker = {"image_store": "docker", "images": [{"id": RELEASE["images"][0]["image_id"], "tags": []}]}
+    found = ask(npu_preflight_node={**NODE, "docker": docker})
+    assert [request["identity"] for request in found["requests"]] == ["Qwen-AI/Qwen3.5-27B"]
+    assert found["image"]["image_id"] == RELEASE["images"][0]["image_id"]
+    containerd = {**docker, "image_store": "containerd"}
+    assert len(ask(npu_preflight_node={**NODE, "docker": containerd})["requests"]) == 2
+
+
 def test_secrets_go_apart():
     found = ask(vllm_serve_api_key="key", vllm_serve_environment={"HF_TOKEN": "t", "OMP_NUM_THREADS": 8})
     assert (found["api_key"], found["secrets"]) == ("key", {"HF_TOKEN": "t"})
     assert found["settings"]["environment"] == {"OMP_NUM_THREADS": "8"}
     assert "api_key" not in found["settings"]
+
+
+def test_gateways_are_among_those_that_may_ask_the_replicas():
+    groups = {"npu_hosts": ["h"], "gateways": ["gw-1"]}
+    found = ask(groups=groups, hostvars={"gw-1": {"ansible_host": "192.0.2.21"}}, vllm_serve_access="gateways")
+    assert found["settings"]["access"] == "gateways"
+    assert found["settings"]["access_gateways"] == ["192.0.2.21"]
+    assert ask()["settings"]["access_gateways"] == []
 
 
 def test_an_image_that_is_not_verified_is_not_verified_here():
@@ -67,6 +125,7 @@ def test_an_image_that_is_not_verified_is_not_verified_here():
     [
         ({"model_artifacts_refresh": True}, "model_artifacts_refresh"),
         ({"model_artifacts_rehash": "true"}, "model_artifacts_rehash"),
+        ({"model_artifacts_release": UNLOCKED}, "no ID of the image yet"),
         ({"vllm_serve_weights": "/data/mine"}, "vllm_serve_weights is set"),
         ({"vllm_image_archive": "/data/mine.tar"}, "vllm_image_archive is set"),
         ({"npu_preflight_node": None}, "npu_preflight has not read the node"),

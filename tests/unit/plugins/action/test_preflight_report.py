@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from unittest.mock import MagicMock
 
 import pytest
@@ -40,7 +41,7 @@ class Broken(dict):
 @pytest.fixture
 def shown(monkeypatch):
     lines = []
-    monkeypatch.setattr(plugin, "Display", lambda: MagicMock(display=lambda line, **_more: lines.append(line)))
+    monkeypatch.setattr(plugin._tables, "Display", lambda: MagicMock(display=lambda line, **_more: lines.append(line)))
     return lines
 
 
@@ -171,7 +172,7 @@ RELEASE = {
 
 
 @pytest.fixture
-def checked(tmp_path, shown, monkeypatch):
+def check(tmp_path, shown, monkeypatch):
     """The action over a real play: Ansible's own inventory, variables and templates."""
     (tmp_path / "hosts.yml").write_text(INVENTORY)
     loader = DataLoader()
@@ -193,16 +194,24 @@ def checked(tmp_path, shown, monkeypatch):
     about = {"name": "p", "hosts": "npu_hosts", "gather_facts": False, "tasks": tasks}
     play = Play.load(about, variable_manager=manager, loader=loader)
     task = next(t for block in play.compile() for t in block.block if t.name == "check")
-    task.args = {"check": True, "result_variable": "about"}
     variables = manager.get_vars(play=play, host=inventory.get_host("h1"), task=task)
-    names = ["h1", "h2", "h3", "h4", "h5", "h6"]
-    variables.update(ansible_play_hosts_all=names, ansible_play_hosts=names)
     action = plugin.ActionModule(task, MagicMock(), MagicMock(), loader, MagicMock(), MagicMock())
     action._connection._shell.tmpdir = None
     lookup = MagicMock()
     lookup.run.side_effect = lambda names, variables: [dict(RELEASE)]
     monkeypatch.setattr(plugin.lookup_loader, "get", lambda *_a, **_k: lookup)
-    return action.run(task_vars=variables), lookup
+
+    def run_it(names, **more):
+        task.args = {"check": True, "result_variable": "about", **more}
+        variables.update(ansible_play_hosts_all=names, ansible_play_hosts=names)
+        return action.run(task_vars=variables), lookup
+
+    return run_it
+
+
+@pytest.fixture
+def checked(check):
+    return check(["h1", "h2", "h3", "h4", "h5", "h6"])
 
 
 def test_every_host_is_checked_with_its_own_settings(checked):
@@ -221,3 +230,32 @@ def test_what_cannot_be_used_of_a_hosts_settings_is_said(checked):
     assert "cannot ignore NPU-999" in hosts["h4"]["reason"]
     assert "npu_preflight_fail_on" in hosts["h5"]["reason"]
     assert hosts["h6"]["reason"] == "unreachable: no route"
+
+
+def test_hosts_that_are_not_ready_are_named(checked):
+    result, _lookup = checked
+    worst = {host: about["worst"] for host, about in result["report"]["hosts"].items()}
+    assert (worst["h1"], worst["h2"]) == ("ok", "error")
+    assert result["stopped"] == ["h2", "h3", "h4", "h5", "h6"]
+
+
+@pytest.mark.parametrize(
+    ("worst", "fail_on", "expected"),
+    [
+        ("ok", "warning", []),
+        ("warning", "error", []),
+        ("warning", "warning", ["h"]),
+        ("error", "error", ["h"]),
+        ("not checked", None, ["h"]),
+    ],
+)
+def test_each_host_says_which_severity_stops_it(worst, fail_on, expected):
+    settings = {"h": SimpleNamespace(fail_on=fail_on)} if fail_on else {}
+    assert plugin.stopped({"hosts": {"h": {"worst": worst}}}, settings) == expected
+
+
+@pytest.mark.parametrize(("hosts", "printed"), [(["h2"], False), (["h1"], True)])
+def test_a_report_is_left_for_later_only_where_hosts_are_stopped(check, shown, hosts, printed):
+    result, _lookup = check(hosts, after_stop=True)
+    assert bool(result["stopped"]) != printed
+    assert bool(shown) == printed

@@ -13,7 +13,7 @@ from unittest.mock import MagicMock
 import pytest
 import yaml
 from ansible_collections.ascend.fleet.plugins.action import release_lock, release_lock_info
-from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import names
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import names, plan
 from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.manifest import Manifest, dump_manifest
 from ansible_collections.ascend.fleet.plugins.module_utils._artifacts.tree import Wanted
 from ansible_collections.ascend.fleet.plugins.plugin_utils import _locks, _releases
@@ -226,17 +226,122 @@ def test_a_release_that_has_changed_since_is_refused_until_it_is_locked_anew(fle
     assert not fleet.run(write=False, renew=True).get("failed")
 
 
-def test_a_release_whose_archive_no_host_of_the_play_needs_may_stay_open(
-    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    other = json.loads(json.dumps(RELEASE))
-    other["images"] = [dict(other["images"][0], architecture=a) for a in ("aarch64", "x86_64")]
-    monkeypatch.setattr(_releases, "by_name", lambda *words: other)
-    monkeypatch.setattr(_locks, "load_for", lambda *words: None)
-    fleet.says("h1", answer("image a2/aarch64"), answer("model"))
-    assert fleet.run()["changed"]
-    fleet.hosts["h2"]["said"] = {"answers": [], "obstacles": [], "generations": ["a2"], "architecture": "x86_64"}
-    assert "image a2/x86_64" in fleet.run()["msg"]
+class TestArchitectures:
+    """A release with an archive for each architecture, of which the hosts have one."""
+
+    @pytest.fixture(autouse=True)
+    def release(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        other = json.loads(json.dumps(RELEASE))
+        other["images"] = [dict(other["images"][0], architecture=a) for a in ("aarch64", "x86_64")]
+        monkeypatch.setattr(_releases, "by_name", lambda *words: json.loads(json.dumps(other)))
+
+    @staticmethod
+    def opened(fleet: Fleet, **arguments: Any) -> list[str]:
+        return [entry["entry"] for entry in fleet.run(write=False, **arguments)["open"]]
+
+    @staticmethod
+    def are(fleet: Fleet, architecture: str, *hosts: str) -> None:
+        for host in hosts:
+            fleet.hosts[host]["said"] = {
+                "answers": [], "obstacles": [], "generations": ["a2"], "architecture": architecture
+            }  # fmt: skip
+
+    def test_nobody_is_asked_for_what_no_host_runs_and_no_later_run_asks_again(self, fleet: Fleet) -> None:
+        assert self.opened(fleet, answers_of=[]) == ["image a2/aarch64", "image a2/x86_64", "model"]
+        self.are(fleet, "aarch64", "h1", "h2")
+        assert self.opened(fleet) == ["image a2/aarch64", "model"]
+        fleet.says("h1", answer("image a2/aarch64"), answer("model"))
+        assert fleet.run()["changed"]
+        unused = yaml.safe_load(fleet.file.read_text())["unused"]
+        assert unused == [{"generation": "a2", "architecture": "x86_64", "hosts": ["h1", "h2"]}]
+        assert self.opened(fleet, answers_of=[]) == []
+        text = fleet.file.read_text()
+        assert not fleet.run()["changed"]
+        assert fleet.file.read_text() == text
+
+    def test_a_host_that_joins_opens_it_again_and_gets_it_where_it_needs_it(self, fleet: Fleet) -> None:
+        fleet.says("h1", answer("image a2/aarch64"), answer("model"))
+        self.are(fleet, "aarch64", "h2")
+        fleet.run()
+        fleet.hosts["h3"] = {"fleet_release": NAME, "npu_generation": "a2"}
+        fleet.groups["npu_hosts"].append("h3")
+        fleet.playing.append("h3")
+        assert self.opened(fleet, answers_of=[]) == ["image a2/x86_64"]
+        self.are(fleet, "x86_64", "h3")
+        assert "image a2/x86_64" in fleet.run()["msg"]
+        fleet.hosts["h3"]["said"]["answers"] = [answer("image a2/x86_64", asked=True)]
+        assert fleet.run()["changed"]
+        lock = yaml.safe_load(fleet.file.read_text())
+        assert "unused" not in lock
+        assert [image["architecture"] for image in lock["images"]] == ["aarch64", "x86_64"]
+
+    def test_with_a_limit_only_the_hosts_of_the_run_count(self, fleet: Fleet) -> None:
+        fleet.playing = ["h1"]
+        fleet.says("h1", answer("image a2/aarch64"), answer("model"))
+        assert fleet.run()["changed"]
+        assert self.opened(fleet, answers_of=[]) == []
+        fleet.playing = ["h1", "h2"]
+        assert self.opened(fleet, answers_of=[]) == ["image a2/x86_64"]
+        self.are(fleet, "aarch64", "h2")
+        assert fleet.run()["changed"]
+        fleet.playing = ["h2"]
+        assert self.opened(fleet, answers_of=[]) == []
+
+    def test_a_host_that_says_nothing_leaves_it_open(self, fleet: Fleet) -> None:
+        fleet.says("h1", answer("image a2/aarch64"), answer("model"))
+        assert fleet.run()["changed"]
+        assert "unused" not in yaml.safe_load(fleet.file.read_text())
+        assert self.opened(fleet, answers_of=[]) == ["image a2/x86_64"]
+
+    def test_an_archive_that_is_left_out_is_fetched_by_nobody(self, fleet: Fleet) -> None:
+        self.are(fleet, "aarch64", "h2")
+        fleet.says("h1", answer("image a2/aarch64"), answer("model"))
+        fleet.run()
+        release = _locks.locked_by_name(NAME, fleet.variables)
+        assert plan.artifact_plan(release, generation="a2", architecture="aarch64", root="/r")["image"]["commit"] == ONE
+        with pytest.raises(plan.SelectionError, match="below `unused` in the lock"):
+            plan.artifact_plan(release, generation="a2", architecture="x86_64", root="/r")
+
+
+class TestSeveralInventories:
+    """`-i` given more than once."""
+
+    @pytest.fixture
+    def folders(self, fleet: Fleet, tmp_path: Path) -> list[Path]:
+        found = [tmp_path / "first", tmp_path / "second"]
+        for folder in found:
+            folder.mkdir()
+        (found[1] / "hosts.yml").write_text("")
+        fleet.variables = {"ansible_inventory_sources": ["a,b,", str(found[0]), str(found[1] / "hosts.yml")]}
+        return found
+
+    def test_a_new_lock_lies_beside_the_first_that_is_a_file_or_folder(self, fleet: Fleet, folders: list[Path]) -> None:
+        complete(fleet)
+        assert [len(list(folder.glob("releases/*.lock.yml"))) for folder in folders] == [1, 0]
+
+    def test_one_that_is_there_is_found_beside_any(self, fleet: Fleet, folders: list[Path]) -> None:
+        complete(fleet)
+        (folders[0] / "releases").rename(folders[1] / "releases")
+        assert fleet.run(write=False, answers_of=[])["open"] == []
+        assert _locks.path_of(NAME, fleet.variables) == folders[1] / "releases" / (NAME + ".lock.yml")
+        assert _locks.locked_by_name(NAME, fleet.variables)["model"]["commit"] == TWO
+
+    def test_two_that_differ_are_an_error_that_names_them(self, fleet: Fleet, folders: list[Path]) -> None:
+        complete(fleet)
+        (folders[1] / "releases").mkdir()
+        twin = folders[1] / "releases" / (NAME + ".lock.yml")
+        twin.symlink_to(folders[0] / "releases" / twin.name)
+        assert not fleet.run(write=False).get("failed"), "one file under two names"
+        twin.unlink()
+        twin.write_text((folders[0] / "releases" / twin.name).read_text())
+        assert not fleet.run(write=False).get("failed"), "both say the same"
+        twin.write_text(twin.read_text().replace(TWO, "3" * 40))
+        found = fleet.run(write=False)
+        assert found["failed"]
+        assert str(twin) in found["msg"]
+        assert "found 2 locks of the release" in found["msg"]
+        assert "that differ" in found["msg"]
+        assert NAME in _locks.check([RELEASE], fleet.variables)
 
 
 def test_a_bundle_gives_what_no_host_holds(fleet: Fleet, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.ascend.fleet.plugins.filter.artifact_plan import FilterModule
-from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import mirrors
+from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import mirrors, names
 from ansible_collections.ascend.fleet.plugins.module_utils._artifacts import plan as _release_select
 
 REPOSITORY = "https://modelers.cn/Eco-Tech/Qwen3.5-397B-A17B-w8a8-mtp.git"
@@ -77,6 +77,34 @@ def test_plan() -> None:
         "include": ["*"],
         "exclude": [],
     }
+
+
+PINNED = dict(RELEASE, images=[image("a2", "any", image_id="sha256:pinned")])
+
+
+@pytest.mark.parametrize(
+    ("release", "store", "images", "needed"),
+    [
+        pytest.param(PINNED, "docker", {"sha256:pinned": ["a2-any"]}, False, id="its tag"),
+        pytest.param(PINNED, "docker", {"sha256:pinned": ["mine:1"]}, False, id="another tag"),
+        pytest.param(PINNED, "docker", {"sha256:pinned": []}, False, id="no tag"),
+        pytest.param(PINNED, "docker", {"sha256:other": ["a2-any"]}, True, id="its tag, another ID"),
+        pytest.param(PINNED, "docker", {}, True, id="nothing loaded"),
+        pytest.param(PINNED, "containerd", {"sha256:pinned": ["a2-any"]}, True, id="a store with IDs of its own"),
+        pytest.param(RELEASE, "docker", {"sha256:pinned": ["a2-any"]}, True, id="no ID pinned"),
+    ],
+)
+def test_the_archive_of_an_image_that_docker_has_by_its_pinned_id_is_left_out(
+    release: dict[str, Any], store: str, images: dict[str, list[str]], needed: bool
+) -> None:
+    docker = {"image_store": store, "images": [{"id": i, "tags": tags} for i, tags in images.items()]}
+    without, found = (plan(release, generation="a2", architecture="aarch64", docker=d) for d in (None, docker))
+    archive, weights = without["requests"]
+    assert found["requests"] == ([archive, weights] if needed else [weights])
+    key = names.request_key(archive["identity"], archive["revision"], archive["paths"], archive["exclude"])
+    assert found["left_out"] == ([] if needed else [key])
+    rest = {name: value for name, value in found.items() if name not in ("requests", "left_out")}
+    assert rest == {name: without[name] for name in rest}
 
 
 def test_what_the_lock_holds_goes_with_the_requests() -> None:

@@ -109,3 +109,15 @@ def test_the_role_s_defaults_are_those_that_hosts_assume() -> None:
     defaults = yaml.safe_load(file.read_text(encoding="utf-8"))
     assert defaults["artifact_mirror_port"] == mirrors.DEFAULT_PORT
     assert defaults["artifact_mirror_root"] == mirrors.DEFAULT_ROOT
+
+
+def test_an_archive_that_the_lock_leaves_out_is_fetched_only_where_its_architecture_is_named() -> None:
+    image = dict(RELEASE["images"][0], architecture="x86_64", path="x86.tar")
+    release = dict(RELEASE, images=[dict(image, architecture="aarch64", path="arm.tar"), dict(image, unused=True)])
+
+    def archives(architectures: list[str]) -> list[str]:
+        found = artifact_requests([release], [image["generation"]], architectures, root="/r")
+        return [path for request in found for path in request["paths"] if path.endswith(".tar")]
+
+    assert archives([]) == ["arm.tar"]
+    assert archives(["x86_64"]) == ["x86.tar"]

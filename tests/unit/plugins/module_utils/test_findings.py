@@ -194,6 +194,11 @@ def healthy(generation: str = "a2") -> Node:
         },
         "users": {"HwHiAiUser": {"uid": 1000, "gid": 1000, "group": "HwHiAiUser"}},
         "programs": {"git": "/usr/bin/git", "git-lfs": "/usr/bin/git-lfs", "docker": "/usr/bin/docker"},
+        "virtual_machine": None,
+        "services": {"irqbalance": None, "firewalld": None, "ufw": None},
+        "firewall": {"name": None, "open_ports": None},
+        "proxies": [],
+        "watchdog": None,
         "kernels": kernels("5.10.0-216", ("5.10.0-216", True)),
         "pending": [],
         "gathered": sorted(collect.SUBSETS),
@@ -312,6 +317,16 @@ def kernels(running: str, *installed: tuple[str, Any]) -> dict[str, Any]:
     return {"running": running, "installed": known, "newest": installed[-1][0]}
 
 
+def watchdog(**facts: Any) -> dict[str, Any]:
+    base = {"unit": "vllm-qwen3.5@0.service", "state": "busy", "reason": "", "since": "2026-11-24T10:00:00Z"}
+    return {"mode": "observe", "at": 1, "replicas": [{**base, "evidence": "", "restart": "", **facts}]}
+
+
+def proxy(**facts: Any) -> dict[str, Any]:
+    base = {"where": "/root/.docker/config.json", "http": "http://proxy.example:3128", "https": None}
+    return {**base, "no_proxy": "", "containers": True, **facts}
+
+
 LISTENER = {
     "port": 8011,
     "address": "0.0.0.0",
@@ -355,6 +370,26 @@ PROVOKED: list[tuple[str, Callable[[Node], None], str, set[str]]] = [
         set(),
     ),
     ("SYS-019", put("tuning processors", 32), "32 processors for 8 chips", set()),
+    ("SYS-020", put("virtual_machine", "kvm"), "a virtual machine (kvm)", set()),
+    (
+        "SYS-021",
+        put("watchdog", watchdog(state="stalled", reason="3 requests in flight and no token for 180 s")),
+        "vllm-qwen3.5@0.service: 3 requests in flight and no token for 180 s, since 2026-11-24T10:00:00Z",
+        set(),
+    ),
+    (
+        "NET-013",
+        put("proxies", [proxy(no_proxy="10.0.0.0/8")]),
+        "the proxy http://proxy.example:3128 in /root/.docker/config.json without an exception for 127.0.0.1",
+        set(),
+    ),
+    (
+        "NET-011",
+        put("firewall", {"name": "firewalld", "open_ports": [[22, 22], [8010, 8010]]}),
+        "firewalld on, ports 8011 closed",
+        set(),
+    ),
+    ("NET-011", put("firewall", {"name": "ufw", "open_ports": []}), "ufw on, ports 8010-8011 closed", set()),
     ("SYS-008", put("memory total_bytes", 32 * GIB), "32 GiB", set()),
     ("SYS-009", put("clock", 12), "2025", set()),
     ("SYS-010", put("tuning reboot_required", True), "reboot-required", set()),
@@ -554,6 +589,52 @@ PROVOKED: list[tuple[str, Callable[[Node], None], str, set[str]]] = [
 ]
 
 
+def by_hand(**facts: Any) -> Callable[[Node], None]:
+    """The guide's container, with `vllm serve` on the port and four cards of our first replica."""
+    engine = {"pid": 7, "port": 8010, "model": "/data/w", "served_model_names": ["qwen3.5"], "tensor_parallel_size": 4}
+    base = {"name": "qwen3.5", "privileged": True, "shell": True, "network_mode": "host", "engines": [engine]}
+    base.update(image="vllm-ascend:r-a2", image_id="sha256:" + "1" * 64, restart_policy="no")
+    return both(
+        put("docker containers", [container(**{**base, **facts})]),
+        *(put("devices %d holders" % n, [holder(name="qwen3.5", image="vllm-ascend:r-a2")]) for n in range(4)),
+        *(put("devices %d holders" % n, [holder(name="qwen3.5", how="privileged")]) for n in range(4, 8)),
+        put("ports", [{**LISTENER, "port": 8010, "container": "qwen3.5", "unit": None}]),
+    )
+
+
+def test_a_container_that_was_started_by_hand_is_one_finding_with_its_fix() -> None:
+    (found,) = check(provoke(by_hand()))
+    assert found["id"] == "DKR-013"
+    assert "container `qwen3.5`" in found["found"]
+    assert "port 8010, on davinci0" in found["found"]
+    assert "playbooks/takeover.yml" in found["fix"]
+
+
+def test_takeover_itself_accepts_it() -> None:
+    (found,) = check(provoke(by_hand()), ignore=["DKR-013"])
+    assert found["ignored"]
+
+
+def test_a_near_miss_stays_a_foreigner_with_the_reason() -> None:
+    found = check(provoke(by_hand(image_id="sha256:" + "2" * 64, image="vllm-ascend:other")))
+    assert set(ids(found)) == {"NPU-011", "NPU-014", "NET-001"}
+    (held,) = [f for f in found if f["id"] == "NPU-011"]
+    for words in ("cannot be taken over: its image is vllm-ascend:other (sha256:2222", "vllm-ascend:r-a2 (sha256:1111"):
+        assert words in held["found"]
+
+
+def test_a_stopped_one_matters_only_where_it_has_the_name_of_ours() -> None:
+    def stopped(node: Node) -> None:
+        put("docker containers", [container(**node_container)])(node)
+
+    about = {"name": "qwen3.5", "privileged": True, "shell": True, "network_mode": "host", "state": "exited"}
+    node_container = {**about, "image_id": "sha256:" + "1" * 64, "restart_policy": "no"}
+    assert check(provoke(stopped)) == []
+    plan = {**PLAN, "replicas": [{**PLAN["replicas"][0], "container_name": "qwen3.5"}]}
+    (found,) = check(provoke(stopped), plan=plan)
+    assert found["id"] == "DKR-013"
+
+
 def provoke(change: Callable[[Node], None]) -> Node:
     node = healthy()
     change(node)
@@ -626,6 +707,62 @@ def test_an_engine_on_several_hosts_needs_the_cards_network(
     assert words in found["message"]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        put("watchdog", watchdog(state="idle")),
+        put("proxies", [proxy(no_proxy="localhost, 127.0.0.1")]),
+        put("proxies", [proxy(containers=False)]),
+        put("firewall", {"name": "ufw", "open_ports": [[8000, 8100]]}),
+        put("firewall", {"name": "firewalld", "open_ports": None}),
+        put("services irqbalance", "active"),
+    ],
+)
+def test_surroundings_that_are_well_say_nothing(change: Callable[[Node], None]) -> None:
+    node = healthy()
+    change(node)
+    assert check(node) == []
+
+
+def test_irqbalance_matters_where_interrupts_are_bound() -> None:
+    node = healthy()
+    node["services"]["irqbalance"] = "active"
+    guide = {**PLAN, "profile": "guide"}
+    (found,) = check(node, plan=guide)
+    assert found["id"] == "SYS-022"
+    node["architecture"] = "x86_64"
+    assert check(node, plan=guide) == []
+
+
+def test_one_engine_on_several_hosts_has_one_driver() -> None:
+    node = healthy()
+    node["hccn"]["links"] = card_ports()
+    drivers = {"25.2.0", "25.5.0"}
+    (found,) = check(node, plan={**PLAN, "spans_hosts": True}, fleet_tls={False}, fleet_drivers=drivers)
+    assert (found["id"], found["severity"]) == ("NET-012", "error")
+    assert "driver 25.2.0 here, 25.5.0 on others" in found["message"]
+    assert check(node, fleet_drivers=drivers) == []
+
+
+def test_closed_ports_need_nft() -> None:
+    node = healthy()
+    node["programs"]["nft"] = None
+    assert check(node) == []
+    (found,) = check(node, plan={**PLAN, "closes_ports": True})
+    assert (found["id"], found["severity"]) == ("NET-014", "error")
+    assert "nftables" in found["fix"]
+    node["programs"]["nft"] = "/usr/sbin/nft"
+    assert check(node, plan={**PLAN, "closes_ports": True}) == []
+
+
+def test_a_310p_is_named_as_not_supported() -> None:
+    node = healthy()
+    for entry in node["pci"]:
+        entry["id"] = "19e5:d500"
+    found = next(f for f in check(node) if f["id"] == "DEV-002")
+    assert "(310P) is not supported" in found["fix"]
+
+
 def test_a_whole_network_of_the_cards_says_nothing() -> None:
     node = healthy()
     node["hccn"]["links"] = card_ports()
@@ -667,8 +804,18 @@ def test_a_layout_that_cannot_be_is_found_in_the_planners_words() -> None:
     assert (found["needed"], found["fix"]) == ("12 for 3 replicas of 4", "fewer replicas")
 
 
+def test_the_gateways_port_must_be_free_where_a_gateway_stands_on_the_host() -> None:
+    node = provoke(put("ports", [dict(LISTENER, port=8000)]))
+    assert check(node) == []
+    (found,) = check(node, plan={**PLAN, "gateway_port": 8000})
+    assert (found["id"], found["found"]) == ("NET-010", "port 8000 taken by systemd unit `nginx.service`")
+    node = provoke(put("ports", [dict(LISTENER, port=8000, unit="ascend-fleet-gateway.service")]))
+    assert check(node, plan={**PLAN, "gateway_port": 8000}) == []
+
+
 def test_every_check_is_provoked() -> None:
-    provoked = {p[0] for p in PROVOKED} | {c[0] for c in RELEASE_CHECKS} | {c[0] for c in ACROSS_HOSTS} | {"NPU-019"}
+    provoked = {p[0] for p in PROVOKED} | {c[0] for c in RELEASE_CHECKS} | {c[0] for c in ACROSS_HOSTS}
+    provoked |= {"NPU-019", "SYS-022", "NET-010", "NET-012", "NET-014", "DKR-013"}
     assert provoked == set(catalogue.CATALOGUE)
 
 

@@ -75,3 +75,42 @@ def test_release_errors_are_numbered_after_the_mistakes():
 def test_every_role_of_the_collection_is_known():
     root = Path(__file__).resolve().parents[4]
     assert sorted(inventory.ROLES) == sorted(path.name for path in (root / "roles").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"vllm_gateway_traffic": "external"}, "needed a task file, since vllm_gateway_traffic is external"),
+        (
+            {"vllm_gateway_traffic": "haproxy", "vllm_gateway_placement": "none"},
+            "needed external or none, since vllm_gateway_placement is none",
+        ),
+        ({"vllm_gateway_traffic": "external", "vllm_gateway_traffic_tasks": "tasks.yml"}, "path of a task file"),
+        ({"vllm_gateway_traffic": "external", "vllm_gateway_traffic_tasks": "/etc/b.yml"}, None),
+        ({"vllm_gateway_traffic": "none", "vllm_gateway_placement": "none"}, None),
+        ({"vllm_gateway_traffic": "haproxy"}, None),
+    ],
+)
+def test_who_takes_replicas_out_of_traffic_must_be_there(values, words):
+    mistakes = inventory.validate_fleet(groups(npu_hosts=["h1"], atlas_a2=["h1"]), [host(**values)])
+    said = "\n".join(m.text() for m in mistakes)
+    assert (words in said) if words else not said
+
+
+@pytest.mark.parametrize(
+    ("value", "good"),
+    [("0,1", True), (0, True), ([0, "1"], True), ([], True), ("a", False), (True, False), (-1, False), ("0,", False)],
+)
+def test_numbers_of_replicas(value, good):
+    mistakes = inventory.validate_fleet(groups(npu_hosts=["h1"], atlas_a2=["h1"]), [host(drain_replicas=value)])
+    assert bool(mistakes) is not good
+
+
+def test_a_canary_is_a_host_of_the_fleet():
+    members = groups(atlas_a2=["h1", "h2"])
+    fleet = [host(fleet_canary=["h2"]), host("h2", fleet_canary=["h2"])]
+    assert inventory.validate_fleet(members, fleet) == []
+    wrong = [host(fleet_canary=["h2", "h7", "h8"]), host("h2", fleet_canary=["h2", "h7", "h8"])]
+    (mistake,) = inventory.validate_fleet(members, wrong)
+    assert mistake.found == "fleet_canary: h7, h8, which are not in npu_hosts"
+    assert mistake.fix == "correct fleet_canary"

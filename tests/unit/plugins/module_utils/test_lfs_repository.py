@@ -484,3 +484,21 @@ def test_a_mirror_s_store_gives_the_same_and_the_origin_the_rest(origin: Path, t
     assert (tmp_path / "other" / "model-00001-of-00002.safetensors").samefile(
         store / "objects" / kept[:2] / kept[2:4] / kept
     )
+
+
+def test_a_clone_made_by_hand_is_adopted_and_nothing_is_downloaded(origin: Path, tmp_path: Path) -> None:
+    by_hand, dest = tmp_path / "data" / "model", tmp_path / "dest"
+    git(origin, "clone", "-q", "model.git", str(by_hand))
+    for name, content in SHARDS.items():
+        (by_hand / name).write_bytes(content)
+    planned = Repository(request(origin, dest, adopt=(str(by_hand),))).plan(str(tmp_path / "scratch"))
+    assert (planned.changed, planned.missing_bytes, dest.exists()) == (True, 0, False)
+    outcome = ensure(origin, dest, layout="model", adopt=(str(by_hand),))
+    assert (outcome.changed, outcome.downloaded_bytes, outcome.missing_bytes) == (True, 0, 0)
+    assert "instead of a download" in outcome.notes[0]
+    for name in SHARDS:
+        assert (dest / name).stat().st_ino == (by_hand / name).stat().st_ino
+    assert not ensure(origin, dest, layout="model", adopt=(str(by_hand),)).changed
+    # Who serves from it by hand may remove it afterwards.
+    shutil.rmtree(by_hand)
+    assert not ensure(origin, dest, layout="model", adopt=(str(by_hand),)).changed

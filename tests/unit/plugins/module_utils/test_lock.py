@@ -43,21 +43,21 @@ def lock(release: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_the_shipped_release_leaves_images_and_model_open(release: dict[str, Any]) -> None:
-    assert _lock.open_entries(release, None, ["a2"]) == [A2, _lock.MODEL]
-    assert _lock.open_entries(release, None, ["a2", "a3"]) == [A2, A3, _lock.MODEL]
+    assert _lock.open_entries(release, None, {"a2": []}) == [A2, _lock.MODEL]
+    assert _lock.open_entries(release, None, {"a2": [], "a3": []}) == [A2, A3, _lock.MODEL]
 
 
 def test_what_is_pinned_is_not_open(release: dict[str, Any]) -> None:
     release["model"]["revision"] = ONE
     release["images"][0].update(revision=ONE, sha256=SHA, image_id=ID)
-    assert _lock.open_entries(release, None, ["a2", "a3"]) == [A3]
+    assert _lock.open_entries(release, None, {"a2": [], "a3": []}) == [A3]
     release["images"][0]["image_id"] = None
-    assert _lock.open_entries(release, None, ["a2", "a3"]) == [A2, A3]
+    assert _lock.open_entries(release, None, {"a2": [], "a3": []}) == [A2, A3]
 
 
 def test_a_lock_closes_what_it_holds_and_only_that(release: dict[str, Any], lock: dict[str, Any]) -> None:
-    assert _lock.open_entries(release, lock, ["a2"]) == []
-    assert _lock.open_entries(release, lock, ["a2", "a3"]) == [A3]
+    assert _lock.open_entries(release, lock, {"a2": []}) == []
+    assert _lock.open_entries(release, lock, {"a2": [], "a3": []}) == [A3]
 
 
 def test_a_locked_release_keeps_its_revision_and_gets_commit_and_hashes(

@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import pytest
 from ansible_collections.ascend.fleet.plugins.module_utils._base.command import Completed
 from ansible_collections.ascend.fleet.plugins.module_utils._base.http_client import Answer
 from ansible_collections.ascend.fleet.plugins.module_utils._host.systemd import SystemdError
+from ansible_collections.ascend.fleet.plugins.module_utils._serving import first_token
 from ansible_collections.ascend.fleet.plugins.module_utils._serving import ready as _ready
 
 REFUSED = Answer(None, error="connection refused", refused=True)
@@ -34,6 +36,8 @@ class World:
         self.ready_at = dict.fromkeys(UNITS, 30.0)
         self.model = "qwen3.5"
         self.requests = lambda t: (0, 0)
+        self.asked = []
+        self.token = lambda t, name: Answer(200, '{"choices": [{"text": "!"}]}')
         self.commands = []
         self.fails = lambda program, t: False
 
@@ -62,8 +66,11 @@ class World:
                 out += "-- cursor: %d\n" % len(every)
         return Completed(tuple(argv), 0, out, "", False)
 
-    def fetch(self, url, *, timeout, api_key=""):
+    def fetch(self, url, *, timeout, api_key="", body=None):
         name = UNITS[1] if ":8011" in url else UNITS[0]
+        if body is not None:
+            self.asked.append((self.t, name, body["max_tokens"], timeout))
+            return self.token(self.t, name)
         if self.t < self.ready_at[name]:
             return REFUSED
         if url.endswith("/metrics"):
@@ -112,6 +119,13 @@ class TestReady:
         assert [w.ready for w in found.watches] == [True, True]
         assert 90 <= world.t <= 93
         assert 40 <= found.watches[0].seconds <= 43
+
+    @pytest.mark.parametrize(("entered", "expected"), [("995000000", 35.0), ("0", None), ("", None)])
+    def test_a_start_is_counted_from_that_of_the_unit_not_of_the_wait(self, world, entered, expected):
+        world.units[UNITS[0]] = lambda t: {**RUNNING, "ActiveEnterTimestampMonotonic": entered}
+        found = ready(world)
+        assert found.watches[0].start_seconds == (expected and pytest.approx(expected, abs=3))
+        assert found.watches[1].start_seconds is None, "systemd did not say"
 
     def test_stage_and_percent_come_from_the_journal(self, world):
         world.journal[UNITS[0]] = [
@@ -173,6 +187,22 @@ class TestReady:
         assert 2700 <= world.t <= 2705
         assert "still loading weights 4" in found.failures[0]
 
+    def test_an_engine_that_only_says_that_it_waits_is_silent(self, world):
+        world.ready_at = dict.fromkeys(UNITS, 10**9)
+        waits = (
+            "INFO 11-22 08:22:48 [shm_broadcast.py:871] No available shared memory broadcast block found in 60 seconds"
+        )
+        for name in UNITS:
+            world.journal[name] = [(1, "Initializing a V1 LLM engine"), *((t, waits) for t in range(60, 3000, 60))]
+        assert "the engine waits for a worker" in ready(world).failures[0]
+        assert 600 <= world.t <= 605
+
+    def test_what_the_log_notes_is_kept(self, world):
+        world.journal[UNITS[0]] = [(5, "WARNING 11-22 08:22:48 [worker.py:2] Can not get running npu info."), (9, "x")]
+        world.units[UNITS[1]] = lambda t: {**RUNNING, "InvocationID": "run1"}
+        found = ready(world)
+        assert [len(w.notes) for w in found.watches] == [1, 0]
+
     def test_a_crash_fails_at_once_with_its_cause(self, world):
         # Words like error come while all is well; it is the death that counts.
         world.journal[UNITS[0]] = [
@@ -198,6 +228,7 @@ class TestReady:
             "journalctl -u vllm-qwen3.5@0.service",
         ):
             assert words in found.failures[0]
+        assert "card_held" in found.watches[0].causes
 
     def test_an_engine_that_dies_with_status_0_counts_too(self, world):
         again = {**RUNNING, "NRestarts": "1", "InvocationID": "def", "ExecMainStatus": "0", "ExecMainCode": "1"}
@@ -243,6 +274,68 @@ class TestReady:
         assert "No such container" not in ready(world).failures[0]
 
 
+class TestFirstToken:
+    """An engine may hang behind a server whose /health is well."""
+
+    def test_ready_is_who_gives_a_token(self, world):
+        found = ready(world, first_token_timeout=300)
+        assert not found.failures
+        assert [(name, tokens) for _t, name, tokens, _timeout in world.asked] == [(UNITS[0], 1), (UNITS[1], 1)]
+
+    def test_nobody_is_asked_unless_that_is_wanted(self, world):
+        ready(world)
+        assert world.asked == []
+
+    def test_who_watches_the_replica_does_not_fill_what_is_shown_of_its_log(self, world):
+        access = '(APIServer pid=1) INFO:     127.0.0.1:41372 - "GET /%s HTTP/1.1" 200 OK'
+        lines = [(1, "the last word of the engine"), (2, access % "health"), (3, access % "v1/models")]
+        world.journal[UNITS[0]] = lines
+        world.token = lambda t, name: Answer(500, "no")
+        failure = ready(world, first_token_timeout=10).failures[0]
+        assert "the last word of the engine" in failure
+        assert "GET /" not in failure
+
+    def test_errors_are_asked_again_until_the_deadline(self, world):
+        world.token = lambda t, name: Answer(200, "{}") if t >= 60 or name == UNITS[1] else Answer(500, "no")
+        seen = []
+        found = watcher(world, first_token_timeout=100)
+        found.wait(found.look_ready, report=lambda: seen.append(found.watches[0].text()))
+        assert not found.failures
+        assert 60 <= world.t <= 63
+        assert "asking for the first token" in seen
+        world.token = lambda t, name: Answer(500, "no")
+        world.ready_at = dict.fromkeys(UNITS, 0)
+        assert "found /v1/completions answers HTTP 500" in ready(world, first_token_timeout=100).failures[0]
+
+    def test_a_question_that_hangs(self, world, monkeypatch):
+        monkeypatch.setattr(first_token, "_MOMENT_SECONDS", 0.001)
+        never = threading.Event()
+        world.token = lambda t, name: Answer(200, "{}") if name == UNITS[1] else never.wait(30) or Answer(None)
+        world.journal[UNITS[0]] = [(40, "INFO 11-22 08:20:16 [x.py:1] Application startup complete.")]
+        # The silence of a log is not counted meanwhile: the question has its own deadline.
+        found = ready(world, first_token_timeout=300, silence_timeout=60)
+        never.set()
+        assert [w.ready for w in found.watches] == [False, True]
+        assert 330 <= world.t <= 335
+        assert found.failures[0].startswith(
+            "vllm-qwen3.5@0.service: found no first token within 300 s though /health answers; needed an answer to a "
+            "question for one token. Fix: `systemctl restart vllm-qwen3.5@0.service`; where it is merely slow, raise "
+            "vllm_serve_first_token_timeout_seconds\n"
+        )
+        assert len([one for one in world.asked if one[1] == UNITS[0]]) == 1
+
+    def test_an_engine_that_was_started_again_is_asked_again(self, world):
+        world.token = lambda t, name: Answer(500, "no") if t < 50 else Answer(200, "{}")
+        again = {**RUNNING, "NRestarts": "1", "InvocationID": "def"}
+        world.units[UNITS[0]] = lambda t: RUNNING if t < 40 else again
+        found = ready(world, first_token_timeout=15, max_restarts=1, watches=[watcher(world).watches[0]])
+        assert not found.failures
+
+    def test_a_server_without_completions_cannot_be_asked(self, world):
+        world.token = lambda t, name: Answer(404, "Not Found")
+        assert not ready(world, first_token_timeout=300).failures
+
+
 class TestIdle:
     def idle(self, world, **more):
         world.ready_at = dict.fromkeys(UNITS, 0)
@@ -253,7 +346,12 @@ class TestIdle:
     def test_waits_until_nothing_runs_and_nothing_waits(self, world):
         world.requests = lambda t: (3, 1) if t < 20 else (0, 1) if t < 40 else (0, 0)
         assert not self.idle(world).failures
-        assert 40 <= world.t <= 43
+        assert 40 <= world.t <= 45
+
+    def test_one_look_between_two_requests_is_not_idle(self, world):
+        world.requests = lambda t: (0, 0) if t < 1 or t >= 30 else (1, 0)
+        assert not self.idle(world).failures
+        assert world.t >= 32
 
     def test_names_what_is_left_at_the_deadline(self, world):
         world.requests = lambda t: (3, 2)

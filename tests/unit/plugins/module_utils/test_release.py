@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.ascend.fleet.plugins.module_utils._release import schema
+from ansible_collections.ascend.fleet.plugins.module_utils._release import schema, upgrade, variables
 from ansible_collections.ascend.fleet.plugins.module_utils._release.problems import ReleaseError
 from ansible_collections.ascend.fleet.plugins.module_utils._serving.argv import option_argv
 from ansible_collections.ascend.fleet.plugins.plugin_utils import _releases
@@ -215,6 +215,15 @@ class TestMistakes:
             ("benchmark.workloads[0].options.num-prompts", DELETE, "nothing", "not defined without"),
             ("benchmark.workloads[0].baseline.mean_tftt_ms", 1, "did you mean `mean_ttft_ms`", "one of:"),
             ("benchmark.workloads[0].baseline.duration", "fast", '"fast"', "a number"),
+            ("upgrade.bake.error_share", 2, "the number 2", "from 0.0001 to 1"),
+            ("upgrade.bake.min_requests", 0, "the number 0", "1 or more"),
+            ("upgrade.bake.ttft_p95", 0.9, "the number 0.9", "from 1 to 100"),
+            ("upgrade.bake.eror_share", 0.1, "did you mean `error_share`", "one of:"),
+            ("upgrade.capacity.kv_cache_usage", "80%", '"80%"', "from 0.01 to 1"),
+            ("upgrade.bench.output_throughput_again", 0.85, "0.85", "output_throughput (0.9) or more"),
+            ("upgrade.bench.median_tpot_ms", True, "the boolean true", "from 1 to 100"),
+            ("upgrade.canary", {}, "an unknown key", "one of: bake, bench, capacity"),
+            ("upgrade.bench", 3, "the number 3", "a mapping"),
         ],
     )
     def test_one(self, path, value, found, needed):
@@ -291,6 +300,27 @@ class TestMistakes:
         assert release["serve"]["container"] == {"shm_size": "100g"}
         assert release["smoke"] == {"questions": []}
         assert release["benchmark"] == {"workloads": []}
+        assert release["upgrade"] == upgrade.DEFAULTS
+        assert release["upgrade"]["bake"] is not upgrade.DEFAULTS["bake"]
+
+    def test_a_part_of_the_upgrade_section_leaves_the_defaults_of_the_rest(self):
+        data = raw()
+        assert schema.validate(data)["upgrade"] == upgrade.DEFAULTS
+        data["upgrade"] = {"bake": {"ttft_p95": 1.25, "min_requests": None}}
+        found = schema.validate(data)
+        assert found["upgrade"] == {**upgrade.DEFAULTS, "bake": {**upgrade.DEFAULTS["bake"], "ttft_p95": 1.25}}
+        assert upgrade.limits(found, "bake")["ttft_p95"] == 1.25
+        assert upgrade.limits({"upgrade": {"bench": {"p95_ttft_ms": 2}}}, "bench")["p95_ttft_ms"] == 2
+        assert upgrade.limits({}, "capacity") == upgrade.DEFAULTS["capacity"]
+
+    @pytest.mark.parametrize("value", [[10, 2], [0], ["0.5", 2], [0, 0.1]])
+    def test_minutes_of_a_bake(self, value):
+        assert variables.check_values({"fleet_bake_minutes": value, "fleet_promote": "true"}) == []
+
+    @pytest.mark.parametrize("value", [10, "10", [], [1, 2, 3], [-1], ["x"], [2000], [True]])
+    def test_what_are_no_minutes_of_a_bake(self, value):
+        [problem] = variables.check_values({"fleet_bake_minutes": value})
+        assert "such as [10, 2]" in problem.needed
 
 
 class TestFiles:

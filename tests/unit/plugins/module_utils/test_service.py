@@ -58,9 +58,11 @@ class Host:
                 "yes" if pending and self.loaded else "no",
             )
         elif verb == "daemon-reload":
-            self.loaded = path.read_text()
-        elif verb == "enable":
-            self.enabled = True
+            self.loaded = path.read_text() if path.exists() else ""
+        elif verb in ("enable", "disable"):
+            self.enabled = verb == "enable"
+        elif verb in ("stop", "reset-failed"):
+            self.active = "inactive"
         elif verb in ("start", "restart"):
             self.loaded = self.loaded or path.read_text()  # a unit that it does not know yet
             self.execute("ExecStartPre")
@@ -144,6 +146,26 @@ def test_a_file_that_only_root_may_read_is_noticed_when_it_changes(host: Host) -
     host.key.write_text("renewed")
     os.utime(host.key, (1, 1))
     assert host.ensure(host.service()) == []
+
+
+@pytest.mark.parametrize("moment", ["", "stop", "disable", "daemon-reload"])
+def test_a_service_is_removed_also_by_the_run_after_one_that_was_killed(host: Host, moment: str) -> None:
+    host.ensure(host.service())
+    services = ServiceHost(Systemd(run=host), str(host.units), str(host.run_dir))
+    unit, files = str(host.units / "web.service"), [str(host.configuration)]
+    assert services.to_remove("web", files) == ["web.service", unit, *files]
+    host.killed_before = moment
+    try:
+        services.remove("web", files)
+    except Killed:
+        pass
+    host.killed_before = ""
+    services.remove("web", files)
+    assert services.to_remove("web", files) == []
+    assert (host.active, host.enabled) == ("inactive", False)
+    host.done.clear()
+    services.remove("web", files)
+    assert host.done == []
 
 
 def test_what_is_read_again_at_a_reload_takes_no_restart(host: Host) -> None:

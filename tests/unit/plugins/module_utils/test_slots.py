@@ -110,12 +110,30 @@ def test_a_warning_still_works():
 
 
 def test_both_dies_of_an_npu_stay_together_where_possible():
-    # Die 2 is broken: NPU 1 is half, and whole NPUs are taken first.
-    slots = plan_slots(chips(16, 2, broken=(2,)), 4, skip_unhealthy=True)
-    assert indices(slots) == [[0, 1, 4, 5], [6, 7, 8, 9], [10, 11, 12, 13]]
-    # With halves enough for one more replica they are used in the end.
+    assert indices(plan_slots(chips(16, 2), 4)) == [[n, n + 1, n + 2, n + 3] for n in (0, 4, 8, 12)]
+    # What is left of broken replicas makes another one: whole NPUs first, halves in the end.
+    slots = plan_slots(chips(16, 2, broken=(2, 4)), 4, skip_unhealthy=True)
+    assert indices(slots) == [[0, 1, 6, 7], [8, 9, 10, 11], [12, 13, 14, 15]]
     slots = plan_slots(chips(16, 2, broken=(1, 3, 5, 7)), 4, skip_unhealthy=True)
-    assert indices(slots) == [[8, 9, 10, 11], [12, 13, 14, 15], [0, 2, 4, 6]]
+    assert indices(slots) == [[0, 2, 4, 6], [8, 9, 10, 11], [12, 13, 14, 15]]
+
+
+@pytest.mark.parametrize(("count", "dies"), [(8, 1), (16, 2)])
+def test_a_broken_chip_concerns_its_own_replica_alone(count, dies):
+    whole = plan_slots(chips(count, dies), 4)
+    for broken in range(count):
+        for gone in (False, True):
+            devices = chips(count, dies, broken=(broken,))
+            if gone:  # npu-smi does not list it any more
+                del devices[broken]
+            slots = plan_slots(devices, 4, skip_unhealthy=True)
+            assert slots == [slot for slot in whole if broken not in slot["indices"]]
+
+
+def test_one_replica_of_few_moves_to_chips_that_nobody_uses():
+    [slot] = plan_slots(chips(broken=(2,)), 4, replicas=1, skip_unhealthy=True)
+    assert (slot["replica"], slot["port"]) == (0, 8010)
+    assert slot["indices"] == [0, 1, 3, 4]
 
 
 def test_numa_nodes_keep_together():

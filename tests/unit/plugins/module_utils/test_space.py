@@ -124,9 +124,33 @@ def test_what_is_wanted_follows_from_the_plan_of_the_download() -> None:
         "model": {"revision": "main", "include": ["*"], "identity": "A/m"},
         "weights": WEIGHTS,
         "former_weights": "/r/models/Model",
+        "left_out": [],
     }
     weights = dict(WANTED[1], former_folder="/r/models/Model", repository="A/m")
     assert space.wanted_requests(plan) == [WANTED[0], weights]
+    loaded = dict(plan, left_out=["key"], image=dict(plan["image"], size_bytes=20))
+    assert space.wanted_requests(loaded) == [dict(WANTED[0], left_out=True, bytes=20), weights]
+
+
+@pytest.mark.parametrize(
+    ("size", "present", "sizes", "expected"),
+    [
+        pytest.param(20, [], [], 60, id="its size comes from the lock"),
+        pytest.param(0, [], [], 80, id="its size is not known"),
+        pytest.param(0, [], [0], 60, id="its size is known from another host"),
+        pytest.param(20, [folder(IMAGES, 20, IMAGE)], [], 60, id="it is there nevertheless: counted once"),
+        pytest.param(20, [], [1], 54, id="the size of the weights is known"),
+        pytest.param(20, [folder(WEIGHTS, 54, MODEL)], [], 0, id="the weights complete"),
+    ],
+)
+def test_an_archive_that_is_left_out_needs_no_room(
+    size: int, present: list[dict[str, Any]], sizes: list[int], expected: int
+) -> None:
+    wanted = [dict(WANTED[0], left_out=True, bytes=size * GIB), WANTED[1]]
+    known: dict[Any, int] = {}
+    there = [folder(IMAGES, 20, IMAGE), folder(WEIGHTS, 54, MODEL)]
+    space.learn_sizes([WANTED[i] for i in sizes], there, known)
+    assert space.bytes_to_download(wanted, present, 80 * GIB, known) == expected * GIB
 
 
 @pytest.mark.parametrize(("repository", "expected"), [("A/m", 0), (None, 0), ("B/m", 80)])

@@ -13,8 +13,15 @@ from pathlib import Path
 import pytest
 from ansible_collections.ascend.fleet.plugins.module_utils._base.command import Completed
 from ansible_collections.ascend.fleet.plugins.module_utils._host import systemd
+from ansible_collections.ascend.fleet.plugins.module_utils._serving import (
+    access,
+    plan,
+    support,
+    unit_file,
+    unit_steps,
+    watchdog,
+)
 from ansible_collections.ascend.fleet.plugins.module_utils._serving import container as _container
-from ansible_collections.ascend.fleet.plugins.module_utils._serving import plan, support, unit_file, unit_steps
 from ansible_collections.ascend.fleet.plugins.module_utils._serving import units as _units
 from ansible_collections.ascend.fleet.plugins.module_utils._serving.deployed import UnitsError, deployed
 from ansible_collections.ascend.fleet.plugins.module_utils._serving.settings import ServingError, Settings
@@ -41,6 +48,7 @@ class Machine:
         self.starts: list[str] = []
         self.commands: list[list[str]] = []
         self.die_at: int | None = None
+        self.table = ""  # what nftables has loaded
         self.has_docker = True
         self.has_systemd = True
         self.version = 257
@@ -65,12 +73,15 @@ class Machine:
             if not self.has_systemd:
                 return Completed(tuple(argv), 127, "", "not found", False)
             return self.systemctl(argv)
+        if argv[0] == "/sbin/nft":
+            done = (0, self.table, "") if self.table else (1, "", "Error: No such file or directory\n")
+            return Completed(tuple(argv), *done, False)
         if not self.has_docker:
             return Completed(tuple(argv), 127, "", "not found", False)
         return self.docker(argv)
 
     def systemctl(self, argv):
-        names = [a for a in argv if a.endswith(".service")]
+        names = [a for a in argv if a.endswith((".service", ".timer"))]
         out = ""
         if argv[1] == "--version":
             out = "systemd %d (%d.1)\n" % (self.version, self.version)
@@ -92,6 +103,10 @@ class Machine:
             for name in names:
                 self.active[name] = "activating" if self.waits_for_chips else "inactive"
             return Completed(tuple(argv), None, "", "", True)
+        elif argv[1] in ("restart", "reload"):
+            for name in names:
+                self.active[name] = "active"
+                self.load_table(name)
         elif argv[1] == "start":
             for name in names:
                 if self.active.get(name) != "active":
@@ -99,9 +114,14 @@ class Machine:
         elif argv[1] == "stop":
             for name in names:
                 self.active[name] = "inactive"
+                self.table = "" if name == access.SERVICE else self.table
                 for key in [k for k, c in self.containers.items() if c["unit"] == name]:
                     del self.containers[key]
         return Completed(tuple(argv), 0, out, "", False)
+
+    def load_table(self, name):
+        if name == access.SERVICE:
+            self.table = (self.config_dir / access.RULES).read_text()
 
     def link(self, name):
         return self.unit_dir / "multi-user.target.wants" / name
@@ -115,6 +135,9 @@ class Machine:
         self.active[name] = "active"
         self.starts.append(name)
         text = self.loaded[name]
+        self.load_table(name)
+        if not name.startswith("vllm-"):
+            return
         config = text.split("ascend.fleet.config=")[1].split()[0]
         container = text.split("--name=")[1].split()[0]
         self.containers[container] = {"unit": name, "config": config, "state": "running", "managed": "true"}
@@ -621,6 +644,25 @@ class TestStopped:
         assert machine.containers == {}
 
 
+class TestStarted:
+    def test_starts_what_is_deployed_and_writes_nothing(self, machine):
+        units = [unit(machine, 0), unit(machine, 1)]
+        run(machine, units)
+        names = [u["name"] for u in units]
+        host(machine).stopped([names[0]])
+        writes = machine.text(names[0])
+        assert [r["steps"] for r in host(machine, check=True).started(names)] == [["start"], []]
+        assert machine.active[names[0]] == "inactive"
+        assert [r["steps"] for r in host(machine).started(names)] == [["start"], []]
+        assert [r["steps"] for r in host(machine).started(names)] == [[], []]
+        assert machine.text(names[0]) == writes
+        as_wanted(machine, units)
+
+    def test_what_is_not_deployed_cannot_be_started(self, machine):
+        with pytest.raises(_units.UnitsError, match=r"found no unit vllm-m@0\.service"):
+            host(machine).started(["vllm-m@0.service"])
+
+
 def test_deployed_replicas_are_found_by_their_own_words(machine):
     run(machine, [unit(machine, 1), unit(machine, 0)])
     found = deployed(str(machine.unit_dir))
@@ -638,3 +680,150 @@ def test_a_folder_that_is_not_a_replicas_own_is_never_removed(machine):
     run(machine, [wanted])
     host(machine).absent(None)
     assert precious.is_dir()
+
+
+class TestWatchdog:
+    def units(self, machine, mode):
+        return [{**unit(machine, number), "watchdog": mode} for number in range(2)]
+
+    def files(self, machine):
+        return watchdog.paths(str(machine.unit_dir), str(machine.config_dir))
+
+    def test_it_comes_with_the_units_and_changes_nothing_the_second_time(self, machine):
+        units = self.units(machine, "observe")
+        _report, _removed, support = host(machine).present(units, {})
+        agents = {path for path in self.files(machine) if "agent" in path}
+        assert set(support) & {*self.files(machine), watchdog.TIMER} == {*self.files(machine), watchdog.TIMER} - agents
+        assert machine.active[watchdog.TIMER] == "active"
+        assert host(machine).present(units, {})[2] == []
+        as_wanted(machine, units)
+
+    def test_another_mode_is_another_service_and_no_other_engine(self, machine):
+        run(machine, self.units(machine, "observe"))
+        steps, _removed = run(machine, self.units(machine, "restart"))
+        assert steps == [[], []]
+        assert "watchdog.py restart\n" in machine.text(watchdog.SERVICE)
+        assert machine.active[watchdog.AGENT + ".service"] == "active"
+        assert machine.link(watchdog.AGENT + ".service").is_symlink()
+        run(machine, self.units(machine, "observe"))
+        assert machine.active[watchdog.AGENT + ".service"] == "inactive"
+        assert not machine.text(watchdog.AGENT + ".service")
+
+    def test_a_timer_that_was_stopped_is_started(self, machine):
+        units = self.units(machine, "observe")
+        run(machine, units)
+        machine.active[watchdog.TIMER] = "inactive"
+        assert host(machine, check=True).present(units, {})[2] == [watchdog.TIMER]
+        assert host(machine).present(units, {})[2] == [watchdog.TIMER]
+        assert machine.active[watchdog.TIMER] == "active"
+
+    def test_off(self, machine):
+        run(machine, self.units(machine, "observe"))
+        units = self.units(machine, "off")
+        there = {path for path in self.files(machine) if "agent" not in path}
+        assert set(host(machine).present(units, {})[2]) == there
+        assert machine.active[watchdog.TIMER] == "inactive"
+        assert not [path for path in self.files(machine) if Path(path).exists()]
+        assert host(machine).present(units, {})[2] == []
+
+    def test_it_goes_with_the_last_unit(self, machine):
+        run(machine, self.units(machine, "observe"))
+        host(machine).absent(None)
+        assert machine.active[watchdog.TIMER] == "inactive"
+        assert not machine.link(watchdog.TIMER).is_symlink()
+        assert not [path for path in self.files(machine) if Path(path).exists()]
+
+    def test_a_run_that_dies_anywhere_is_simply_run_again(self, machine):
+        units = self.units(machine, "observe")
+        for steps in range(60):
+            machine.die_at = steps
+            try:
+                run(machine, units)
+            except Killed:
+                continue
+            break
+        machine.die_at = None
+        host(machine).present(units, {})
+        assert machine.active[watchdog.TIMER] == "active"
+        assert host(machine).present(units, {})[2] == []
+
+
+class TestAccess:
+    """Who reaches the ports of the replicas changes without an engine."""
+
+    @pytest.fixture(autouse=True)
+    def _nft(self, monkeypatch):
+        monkeypatch.setattr(access, "program", lambda: "/sbin/nft")
+
+    def units(self, machine, mode, *sources):
+        about = {"mode": mode, "ports": [8010, 8011], "sources": list(sources)}
+        return [{**unit(machine, number), "access": about} for number in range(2)]
+
+    def files(self, machine):
+        return access.paths(str(machine.unit_dir), str(machine.config_dir))
+
+    def test_closed_changed_and_opened(self, machine):
+        run(machine, self.units(machine, "open"))
+        starts = list(machine.starts)
+        closed = self.units(machine, "gateways", "192.0.2.21")
+        assert set(host(machine, check=True).present(closed, {})[2]) == {*self.files(machine), access.SERVICE}
+        assert machine.table == ""
+        assert set(host(machine).present(closed, {})[2]) == {*self.files(machine), access.SERVICE}
+        assert "ip saddr { 192.0.2.21 } accept" in machine.table
+        assert machine.link(access.SERVICE).is_symlink()
+        assert host(machine).present(closed, {})[2] == []
+        more = self.units(machine, "gateways", "192.0.2.21", "192.0.2.30")
+        assert host(machine).present(more, {})[2] == [self.files(machine)[0], access.SERVICE]
+        assert "192.0.2.30" in machine.table
+        assert "nft" not in " ".join(" ".join(argv) for argv in machine.commands if argv[0] == "systemctl")
+        opened = self.units(machine, "open")
+        assert set(host(machine).present(opened, {})[2]) == set(self.files(machine))
+        assert machine.table == ""
+        assert host(machine).present(opened, {})[2] == []
+        assert [name for name in machine.starts if name.startswith("vllm-")] == [
+            name for name in starts if name.startswith("vllm-")
+        ]
+
+    def test_a_table_that_somebody_has_removed_comes_back(self, machine):
+        units = self.units(machine, "gateways", "192.0.2.21")
+        run(machine, units)
+        machine.table = ""
+        assert host(machine).present(units, {})[2] == [access.SERVICE]
+        assert "192.0.2.21" in machine.table
+
+    def test_it_goes_with_the_last_unit(self, machine):
+        run(machine, self.units(machine, "gateways", "192.0.2.21"))
+        host(machine).absent(["vllm-qwen3.5@0.service"])
+        assert machine.table
+        host(machine).absent(None)
+        assert machine.table == ""
+        assert not [path for path in self.files(machine) if Path(path).exists()]
+        assert not machine.link(access.SERVICE).is_symlink()
+
+    def test_what_the_kernel_does_not_tell_is_an_error(self, machine):
+        machine.fails["nft list"] = "Error: Operation not permitted"
+        with pytest.raises(_units.UnitsError, match="Operation not permitted"):
+            run(machine, self.units(machine, "gateways", "192.0.2.21"))
+        assert machine.starts == []
+        assert not Path(self.files(machine)[0]).exists()
+
+    def test_without_nft_nothing_is_done(self, machine, monkeypatch):
+        monkeypatch.undo()
+        monkeypatch.setattr(access.shutil, "which", lambda name, path=None: None)
+        with pytest.raises(_units.UnitsError, match="install the package nftables"):
+            run(machine, self.units(machine, "gateways", "192.0.2.21"))
+        assert machine.starts == []
+
+    def test_a_run_that_dies_anywhere_is_simply_run_again(self, machine):
+        units = self.units(machine, "gateways", "192.0.2.21")
+        for steps in range(60):
+            machine.die_at = steps
+            try:
+                run(machine, units)
+            except Killed:
+                continue
+            break
+        machine.die_at = None
+        host(machine).present(units, {})
+        assert "192.0.2.21" in machine.table
+        assert host(machine).present(units, {})[2] == []

@@ -142,6 +142,42 @@ class TestDiagnosis:
             ("OSError: [Errno 28] No space left on device: '/var/log/x'", "disk_full"),
             ("safetensors_rust.SafetensorError: Error while deserializing header: HeaderTooLarge", "weights_damaged"),
             ("RuntimeError: NPU out of memory. Tried to allocate 2.00 GiB", "device_memory"),
+            (
+                "[rank1]: EI0006: [PID: 1292363] 2025-04-08-18:07:20.444.436 Getting socket times out. Reason: Remote",
+                "hccl_connect",
+            ),
+            (
+                "[PID: 108272] 2026-05-21-21:41:11.284.296 Communication_Error_Get_Socket(EI0006): Getting",
+                "hccl_connect",
+            ),
+            ("EI0009: [PID: 2225827] 2025-09-24-20:59:48.119.066 Transport init error. Reason: x", "hccl_connect"),
+            (
+                "RuntimeError: create_config:build/x.ts:148 HCCL function error: hcclCommInitRootInfoConfig(numRanks, "
+                "&rootInfo, rank, config, &(comm->hcclComm_)), error code is 1",
+                "hccl_init",
+            ),
+            ("[ERROR] 2025-09-03-03:02:37 (PID:7226, Device:1) ERR02200 DIST call hccl api failed.", "hccl_init"),
+            (
+                "hccl fftsplus task timeout occurred during task execution, stream_id:9, sq_id:9, task_id:51052, stuck "
+                "notify num:1, timeout=1836s.",
+                "hccl_exec_timeout",
+            ),
+            (
+                "RuntimeError: RunOpApiV2:build/x.ts:256 NPU function error: "
+                "c10_npu::acl::AclrtSynchronizeStreamWithTimeout(stream), error code is 507035",
+                "kernel_fault",
+            ),
+            ("[Error]: The vector core execution is abnormal.", "kernel_fault"),
+            ("EZ9999: The error from device(chipId:2, dieId:0), there is an exception of aivec error", "kernel_fault"),
+            ("[Error]: The aicore execution times out.", "kernel_fault"),
+            ("EZ9999: Inner Error!", "npu_error"),
+            ("/lib64/libc.so.6: version `GLIBC_2.38' not found (required by libascend_hal.so)", "driver_libraries"),
+            (
+                "ImportError: libascend_hal.so: cannot open shared object file: No such file or directory",
+                "driver_libraries",
+            ),
+            ("Path /vllm-workspace for [ge.debugDir] is invalid, Permission denied", "folder_not_writable"),
+            ("RuntimeError: 0 active drivers ([]). There should only be one.", "triton_conflict"),
         ],
     )
     def test_signatures_of_the_field(self, line, signature):
@@ -174,6 +210,26 @@ class TestDiagnosis:
 
     def test_the_cause_is_the_root_and_not_its_echo(self):
         assert log.diagnose(lines("engine-dead-0.32.log")).cause == ("RuntimeError: Unexpected head dim size, 32",)
+
+    WAITS = (
+        "(EngineCore pid=4663) INFO 11-22 08:22:48 [shm_broadcast.py:871] No available shared memory broadcast block "
+        "found in 60 seconds. This typically happens when some processes are hanging or doing some time-consuming work"
+    )
+
+    def test_workers_that_wait_are_a_cause_only_where_nothing_follows(self):
+        assert log.diagnose(["a", self.WAITS]).names == ["workers_wait"]
+        assert log.diagnose([self.WAITS, "GPU KV cache size: 1 tokens"]).names == []
+
+    def test_they_are_no_sign_of_life_but_in_stages_that_take_long(self):
+        assert log.is_sign_of_life(self.WAITS, "capturing_graphs")
+        assert log.is_sign_of_life("anything", "starting_engine")
+        assert not log.is_sign_of_life(self.WAITS, "starting_engine")
+
+    def test_an_engine_that_is_not_bound_to_processors_is_noted(self):
+        line = "WARNING 11-22 08:22:48 [worker.py:227] Can not get running npu info. in 0"
+        (note,) = log.notes(["a", line, line])
+        assert note.startswith("found Can not get running npu info. in 0 in the log: vllm-ascend did not bind")
+        assert log.notes(lines("serve-guide-tp4-0.32.log")) == []
 
     def test_an_empty_log(self):
         assert log.diagnose([]).text() == "the log is empty"

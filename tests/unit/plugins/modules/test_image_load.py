@@ -64,8 +64,11 @@ class FakeDocker:
         self.images: dict[str, list[str]] = {}
         self.brings: str | None = image_id()
         self.load_status = 0
+        self.load_error = "Error processing tar file: unexpected EOF"
         self.load_hangs = False
         self.running = True
+        self.architecture = "arm64"
+        self.driver_status: list[list[str]] = []
         self.asked: list[str] = []
 
     def __call__(self, argv: list[str], *, timeout: float, **options: Any) -> command.Completed:
@@ -74,12 +77,13 @@ class FakeDocker:
         if not self.running:
             return self.done(argv, 1, err="Cannot connect to the Docker daemon at unix:///var/run/docker.sock.")
         if words.startswith("docker info"):
-            return self.done(argv, 0, json.dumps({"ServerVersion": "28.2.2", "DockerRootDir": str(self.root)}))
+            about = {"ServerVersion": "28.2.2", "DockerRootDir": str(self.root), "DriverStatus": self.driver_status}
+            return self.done(argv, 0, json.dumps(about))
         if words.startswith("docker image ls"):
             return self.done(argv, 0, "\n".join(self.images))
         if words.startswith("docker image inspect"):
             found = [
-                {"Id": i, "RepoTags": tags, "RootFS": {"Layers": []}}
+                {"Id": i, "RepoTags": tags, "RootFS": {"Layers": []}, "Architecture": self.architecture}
                 for i, tags in self.images.items()
                 if any(reference == i or reference in tags for reference in argv[3:])
             ]
@@ -89,7 +93,7 @@ class FakeDocker:
             if self.load_hangs:
                 return command.Completed(tuple(argv), None, "", "", True)
             if self.load_status:
-                return self.done(argv, self.load_status, err="Error processing tar file: unexpected EOF")
+                return self.done(argv, self.load_status, err=self.load_error)
             if self.brings:
                 self.set_tag(self.brings, TAG)
             return self.done(argv, 0, "Loaded image: " + TAG)
@@ -196,7 +200,77 @@ def test_another_image_than_pinned_is_refused_before_loading(tmp_path: Path, doc
     result = run(path=archive(tmp_path / "a.tar"), image_id="sha256:pinned")
     assert result["failed"]
     assert "found %s, needed sha256:pinned" % image_id() in result["msg"]
-    assert docker.asked == []
+    assert not [words for words in docker.asked if words.startswith("docker load")]
+    assert docker.images == {}
+
+
+@pytest.mark.parametrize("tags", [[TAG], ["mine:1"], []], ids=["the wanted tag", "another tag", "no tag"])
+def test_an_image_that_docker_has_by_its_pinned_id_needs_no_archive(
+    tmp_path: Path, docker: FakeDocker, run: Run, tags: list[str]
+) -> None:
+    docker.images = {image_id(): list(tags)}
+    given = {"path": tmp_path / "none.tar", "image_id": image_id(), "record": tmp_path / "images"}
+    foreseen = run(check=True, **given)
+    assert (foreseen["changed"], foreseen["loaded"], foreseen["settled"]) == (TAG not in tags, False, False)
+    assert docker.images == {image_id(): tags}
+    first = run(**given)
+    assert (first["changed"], first["tagged"]) == (foreseen["changed"], foreseen["tagged"])
+    assert (first["image_id"], first["config_digest"]) == (image_id(), image_id())
+    assert (first["architecture"], first["tag"]) == ("aarch64", TAG)
+    assert docker.images == {image_id(): sorted({*tags, TAG}, key=[*tags, TAG].index)}
+    assert [record.image_id for record in records.recorded(str(tmp_path / "images"))] == [image_id()]
+    assert run(check_settled=True, **given)["settled"]
+    assert not [words for words in docker.asked if words.startswith("docker load")]
+
+
+def test_a_pinned_image_takes_its_tag_from_another_one(tmp_path: Path, docker: FakeDocker, run: Run) -> None:
+    docker.images = {"sha256:old": [TAG], image_id(): []}
+    result = run(path=tmp_path / "none.tar", image_id=image_id())
+    assert docker.images == {"sha256:old": [], image_id(): [TAG]}
+    assert result["diff"]["before"] == TAG + " sha256:old\n"
+
+
+def test_a_pinned_image_of_another_architecture_is_refused(tmp_path: Path, docker: FakeDocker, run: Run) -> None:
+    docker.images, docker.architecture = {image_id(): []}, "amd64"
+    result = run(path=tmp_path / "none.tar", image_id=image_id())
+    assert "image %s, which docker has, is for x86_64" % image_id() in result["msg"]
+    assert docker.images == {image_id(): []}
+
+
+def test_an_archive_is_not_read_where_docker_has_the_image(tmp_path: Path, docker: FakeDocker, run: Run) -> None:
+    path = tmp_path / "a.tar.gz"
+    path.write_bytes(b"\x1f\x8b cut short")
+    docker.images = {image_id(): [TAG]}
+    assert run(path=path, image_id=image_id(), check_settled=True)["settled"]
+    assert not run(path=path, image_id=None, check_settled=True)["settled"]
+
+
+@pytest.mark.parametrize(
+    ("status", "pin", "tag"),
+    [
+        ([["driver-type", "io.containerd.snapshotter.v1"]], image_id(), TAG),
+        ([], "sha256:other", TAG),
+        ([], image_id(), None),
+    ],
+    ids=["containerd's store", "another ID", "no tag asked for"],
+)
+def test_otherwise_the_archive_is_needed(
+    tmp_path: Path, docker: FakeDocker, run: Run, status: list[list[str]], pin: str, tag: str | None
+) -> None:
+    docker.images, docker.driver_status = {image_id(): [TAG]}, status
+    given = {"path": tmp_path / "none.tar", "image_id": pin, "tag": tag}
+    assert not run(check=True, **given)["known"]
+    result = run(**given)
+    assert "none.tar cannot be read: No such file or directory" in result["msg"]
+    assert "docker does not have the image %s" % pin in result["msg"]
+
+
+def test_a_docker_that_does_not_answer_is_not_one_without_the_image(
+    tmp_path: Path, docker: FakeDocker, run: Run
+) -> None:
+    docker.running = False
+    result = run(check=True, path=tmp_path / "none.tar", image_id=image_id())
+    assert "docker does not answer" in result["msg"]
 
 
 def test_without_a_tag_the_archives_own_is_taken(tmp_path: Path, docker: FakeDocker, run: Run) -> None:
@@ -229,6 +303,14 @@ def test_docker_that_does_not_do_it(
     result = run(path=archive(tmp_path / "a.tar"))
     assert result["failed"]
     assert words in result["msg"]
+
+
+def test_a_docker_that_cannot_unpack_a_sound_archive(tmp_path: Path, docker: FakeDocker, run: Run) -> None:
+    docker.load_status, docker.load_error = 1, "archive/tar: invalid tar header"
+    result = run(path=str(archive(tmp_path / "image.tar")), image_id=image_id(), tag=TAG)
+    assert result["failed"]
+    assert "invalid tar header" in result["msg"]
+    assert "which Kylin's docker is known for. Fix: upgrade docker, or load the archive on a host of" in result["msg"]
 
 
 def test_a_cut_archive_never_reaches_docker(tmp_path: Path, docker: FakeDocker, run: Run) -> None:

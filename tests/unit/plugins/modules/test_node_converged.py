@@ -29,6 +29,9 @@ UNIT = {
     "indices": [0],
     "secrets": {"VLLM_API_KEY": "key"},
 }
+RELEASE_DIGEST = "5" * 64
+DIGEST = node_converged.deployment.digest_of(RELEASE_DIGEST, [UNIT], UNIT["secrets"])
+CHANGE = {"id": "c1", "kind": "upgrade", "release": "r2", "step": "baking", "since": "2026-11-30T06:31:40Z"}
 REQUEST = {"repository": "https://h/A/b.git", "revision": "main", "dest": "/d", "paths": ["*"], "exclude": []}
 
 
@@ -44,6 +47,17 @@ class Site:
         self.removed, self.support = [], []
         self.ready = True
         self.settings = None
+        self.state = node_converged.state.empty
+        self.kept = True
+
+    def record(self, digest=None, change=None):
+        """Let the wanted deployment, or another one, be the last good one of the host."""
+        good = {"release": "r", "digest": digest or DIGEST, "since": "2026-11-30T06:15:00Z"}
+        known = {**node_converged.state.empty(), "last_good": good, "change": change}
+        self.state = lambda: known
+
+    def read(self):
+        return self.state()
 
     def settle(self, repository):
         files = [Wanted("a", "0" * 64, 1, True, "b")] if self.settled else []
@@ -59,6 +73,7 @@ class Site:
 
     def present(self, host, units, secrets):
         assert host.check
+        assert units == [UNIT]
         assert secrets == UNIT["secrets"]
         return self.report(), self.removed, self.support
 
@@ -82,12 +97,15 @@ def site(monkeypatch):
     module = node_converged
     monkeypatch.setattr(module.Repository, "is_settled", method_of(found.settle))
     monkeypatch.setattr(module.store, "ensure", found.ensure)
-    monkeypatch.setattr(module.store, "is_quickly_read", lambda wanted: found.quick)
+    monkeypatch.setattr(module.store, "is_quickly_read", lambda wanted, docker: found.quick)
     monkeypatch.setattr(
         module.verify, "verify", lambda wanted, docker, check: module.verify.Verified("m", IMAGE_ID, found.contents)
     )
     monkeypatch.setattr(module.plan, "plan_replicas", found.plan)
     monkeypatch.setattr(module.units.Host, "present", method_of(found.present))
+    monkeypatch.setattr(module.state, "read", found.read)
+    monkeypatch.setattr(module.deployment, "is_kept", lambda digest: found.kept)
+    found.record()
     monkeypatch.setattr(module.ready.Watcher, "look_ready", method_of(found.look))
     return found
 
@@ -99,6 +117,7 @@ def ask(**more):
         "image": {"path": "/d/a.tar", "tag": "t", "image_id": None, "cache": None, "record": None},
         "verify": {"components": {}},
         "settings": {"environment": {"A": "1"}},
+        "release_digest": RELEASE_DIGEST,
         "secrets": {"HF_TOKEN": "token-of-somebody"},
         "api_key": "key-of-the-service",
         **more,
@@ -118,6 +137,12 @@ def test_a_host_that_is_as_wanted_is_converged(site):
     assert (site.settings.image, site.settings.weights) == (IMAGE_ID, "/w")
     assert site.settings.environment == {"A": "1", "HF_TOKEN": "token-of-somebody"}
     assert "token-of-somebody" not in json.dumps(result)
+    assert (result["digest"], result["last_good"]["digest"], result["change"]) == (DIGEST, DIGEST, None)
+
+
+def test_it_is_converged_without_the_archive_of_an_image_that_docker_has(site):
+    result = ask(requests=[{**REQUEST, "dest": "/w"}])
+    assert (result["converged"], result["weights"]) == (True, "/w"), result
 
 
 def test_what_somebody_has_chosen_holds(site):
@@ -128,6 +153,41 @@ def test_what_somebody_has_chosen_holds(site):
 def test_the_image_is_not_verified_where_that_is_switched_off(site):
     site.contents = None
     assert ask(verify={})["converged"]
+
+
+@pytest.mark.parametrize("empty", [True, False])
+def test_one_that_is_as_wanted_and_not_recorded_is_not_converged_for_that_alone(site, empty):
+    if empty:
+        site.state = node_converged.state.empty
+    else:
+        site.record("0" * 64)
+    result = ask()
+    assert not result["converged"]
+    assert result["reasons"] == ["its deployment is not recorded as last good yet"]
+    assert result["digest"] == DIGEST
+    assert (result["last_good"] or {}).get("digest") == (None if empty else "0" * 64)
+    site.ready = False
+    [reason] = ask()["reasons"]
+    assert "recorded" not in reason
+
+
+def test_one_whose_kept_deployment_is_gone_is_recorded_anew(site):
+    site.kept = False
+    assert ask()["reasons"] == ["its deployment is not recorded as last good yet"]
+
+
+def test_a_change_that_is_open_is_a_reason(site):
+    site.record(change=CHANGE)
+    result = ask()
+    assert result["reasons"] == ["c1 (upgrade to r2) has not come to its end: baking since 2026-11-30T06:31:40Z"]
+    assert result["change"] == CHANGE
+
+
+def test_another_secret_is_another_deployment(site, monkeypatch):
+    monkeypatch.setitem(UNIT, "secrets", {"VLLM_API_KEY": "other"})
+    result = ask()
+    assert result["digest"] != DIGEST
+    assert not result["converged"]
 
 
 def answer(value):
@@ -160,10 +220,11 @@ def answer(value):
         ("support", ["/etc/ascend-fleet/x.sh"], "/etc/ascend-fleet/x.sh: write"),
         ("report", SystemdError("`systemctl show` ended with status 1"), "systemctl show"),
         ("ready", False, "vllm-m@0.service"),
+        ("state", node_converged.state.StateError("found state.json damaged"), "state.json damaged"),
     ],
 )
 def test_anything_else_and_anything_unknown_is_a_reason(site, name, value, words):
-    setattr(site, name, answer(value) if name in ("image", "report") else value)
+    setattr(site, name, answer(value) if name in ("image", "report", "state") else value)
     result = ask()
     assert not result["converged"]
     assert not result.get("failed")

@@ -9,6 +9,7 @@ import contextlib
 import io
 import json
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -34,6 +35,7 @@ class Engine(BaseHTTPRequestHandler):
     key = ""
     text = "我是通义千问，由阿里云研发的大型语言模型，可以回答问题、撰写文章、编写代码。"
     requests = 0
+    pause = 0.0
 
     def do_GET(self):
         if self.path == "/v1/models" and self.key and self.headers.get("Authorization") != "Bearer " + self.key:
@@ -47,6 +49,7 @@ class Engine(BaseHTTPRequestHandler):
         if self.key and self.headers.get("Authorization") != "Bearer " + self.key:
             return self.reply(401, {"error": "Unauthorized"})
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        time.sleep(self.pause)
         choice = {"text": self.text, "finish_reason": "stop"}
         return self.reply(200, {"model": body["model"], "choices": [choice], "usage": {"total_tokens": 3}})
 
@@ -55,7 +58,8 @@ class Engine(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        self.wfile.write(content)
+        with contextlib.suppress(OSError):  # the client gave up
+            self.wfile.write(content)
 
     def log_message(self, *_args):
         pass
@@ -126,6 +130,30 @@ class TestProbe:
         assert "vllm_smoke_api_key" in call(vllm_probe, **arguments)["msg"]
         assert not call(vllm_probe, api_key="hush-hush", **arguments).get("failed")
 
+    def test_what_is_wrong_may_be_left_to_the_caller(self, engine):
+        engine.text = "no"
+        given = {"questions": [QUESTION], "replicas": [{"url": engine.url, "unit": "a"}], "served_model_name": "m"}
+        result = call(vllm_probe, fail_on_problems=False, **given)
+        assert not result.get("failed")
+        assert result["problems"][0].startswith("a, introduce_yourself: found ")
+
+    def test_an_answer_that_does_not_come_within_seconds_is_not_settled(self, engine, monkeypatch, tmp_path):
+        monkeypatch.setattr(vllm_probe, "PATIENCE_SECONDS", 0.3)
+        engine.pause = 1.0
+        progress = tmp_path / "progress"
+        given = {"questions": [QUESTION], "replicas": [{"url": engine.url, "unit": "a"}], "served_model_name": "m"}
+        result = call(vllm_probe, check_settled=True, **given)
+        assert (result["settled"], result.get("failed")) == (False, None)
+        monkeypatch.setattr(vllm_probe, "REPORT_SECONDS", 0.1)
+        assert call(vllm_probe, progress=str(progress), **given)["settled"] is True
+        assert json.loads(progress.read_text())[0]["question"] == "introduce_yourself"
+
+    def test_a_deadline_of_nothing(self, engine):
+        result = call(
+            vllm_probe, questions=[QUESTION], replicas=[{"url": engine.url}], token_timeout=0, served_model_name="m"
+        )
+        assert result["msg"] == "found token_timeout: 0; needed more than 0"
+
     def test_a_host_without_replicas(self, nothing_deployed):
         assert "run site.yml" in call(vllm_probe, questions=[QUESTION])["msg"]
         assert call(vllm_probe, check=True, questions=[QUESTION])["answers"] == []
@@ -169,6 +197,17 @@ class TestReady:
         replicas = [{"unit": "vllm-qwen3.5@0.service", "url": engine.url}]
         result = call(vllm_ready, replicas=replicas, progress=str(progress))
         assert json.loads(progress.read_text()) == result["replicas"]
+
+    def test_the_evidence_of_an_engine_that_hangs_is_saved_and_named(self, engine, running, monkeypatch):
+        saved = []
+        monkeypatch.setattr(
+            vllm_ready.stuck, "save", lambda unit, reason: saved.append((unit, reason)) or "/evidence/x"
+        )
+        engine.pause = 1.5
+        replicas = [{"unit": "vllm-qwen3.5@0.service", "url": engine.url, "served_model_name": "qwen3.5"}]
+        result = call(vllm_ready, replicas=replicas, first_token_timeout=0.5)
+        assert saved == [("vllm-qwen3.5@0.service", "no first token within 0.5 s though /health answers")]
+        assert result["msg"].endswith("\nEvidence: /evidence/x")
 
     def test_check_mode_does_not_wait(self, running):
         replicas = [{"unit": "vllm-qwen3.5@0.service", "url": "http://127.0.0.1:1"}]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -29,21 +30,21 @@ from ansible_collections.ascend.fleet.plugins.module_utils._npu.smi_commands imp
     parse_topo,
 )
 from ansible_collections.ascend.fleet.plugins.module_utils._npu.version_files import parse_version_info
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-DATA = Path(__file__).resolve().parents[2] / "fixtures" / "npu_smi"
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from smi_tables import DATA, assert_values_are_true, text_of
+
 TABLES = sorted(
     path.stem
     for path in (DATA / "expected").glob("*.json")
     if json.loads(path.read_text(encoding="utf-8")).get("result", {}).get("min_warnings") == 0
 )
 SUBS = sorted(path.name for path in (DATA / "sub").glob("*.txt"))
-FEW = settings(max_examples=60, deadline=None)
-
-
-def _table(name: str) -> str:
-    return (DATA / "info" / (name + ".txt")).read_text(encoding="utf-8")
+# How fast examples are made says something of this machine's load only.
+FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def _check(text: str, wanted: dict[str, Any]) -> None:
@@ -51,23 +52,13 @@ def _check(text: str, wanted: dict[str, Any]) -> None:
         found = parse_info(text)
     except NpuSmiError:
         return
-    warned = bool(found["warnings"])
-    known = {(d["npu_id"], d["chip_id"]): d for d in wanted["devices"]}
-    for device in found["devices"]:
-        truth = known[(device["npu_id"], device["chip_id"])]
-        for field, value in device.items():
-            assert value == truth[field] or (value is None and warned), field
-    for process in found["processes"]:
-        assert any(
-            all(value == truth[field] or (value is None and warned) for field, value in process.items())
-            for truth in wanted["processes"]
-        )
+    assert_values_are_true(found, wanted)
 
 
 @FEW
 @given(st.data())
 def test_padding(data: st.DataObject) -> None:
-    text = _table(data.draw(st.sampled_from(TABLES)))
+    text = text_of(data.draw(st.sampled_from(TABLES)))
     widths = iter(data.draw(st.lists(st.integers(1, 9), min_size=400, max_size=400)))
     changed = re.sub(r" {2,}", lambda _match: " " * next(widths, 3), text)
     assert parse_info(changed) == parse_info(text)
@@ -76,7 +67,7 @@ def test_padding(data: st.DataObject) -> None:
 @FEW
 @given(st.data())
 def test_lines_lost_and_text_cut(data: st.DataObject) -> None:
-    text = _table(data.draw(st.sampled_from(TABLES)))
+    text = text_of(data.draw(st.sampled_from(TABLES)))
     wanted = parse_info(text)
     lines = text.splitlines()
     # one line lost, and the rest cut anywhere
@@ -88,7 +79,7 @@ def test_lines_lost_and_text_cut(data: st.DataObject) -> None:
 @FEW
 @given(st.data())
 def test_pipes_lost(data: st.DataObject) -> None:
-    text = _table(data.draw(st.sampled_from(TABLES)))
+    text = text_of(data.draw(st.sampled_from(TABLES)))
     pipes = [at for at, char in enumerate(text) if char == "|"]
     at = data.draw(st.sampled_from(pipes))
     _check(text[:at] + text[at + 1 :], parse_info(text))
@@ -98,7 +89,7 @@ def test_pipes_lost(data: st.DataObject) -> None:
 @FEW
 @given(st.data())
 def test_cells_blanked(data: st.DataObject) -> None:
-    text = _table(data.draw(st.sampled_from(TABLES)))
+    text = text_of(data.draw(st.sampled_from(TABLES)))
     values = [match.span() for match in re.finditer(r"(?<= )[0-9.]+(?= )", text)]
     start, end = data.draw(st.sampled_from(values))
     changed = text[:start] + " " * (end - start) + text[end:]
