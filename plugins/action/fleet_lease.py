@@ -21,7 +21,7 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
-        arguments = claim_of(self._task.args)
+        arguments = _controller.claim(self._task.args)
         result = self._lease(arguments, task_vars)
         left = to_native_types(result.get("asked"))
         if result.get("failed") and left and _controller.is_gone(left["process"]):
@@ -34,11 +34,3 @@ class ActionModule(ActionBase):
             module_name="ascend.fleet.fleet_lease", module_args=dict(arguments), task_vars=task_vars
         )
         return found
-
-
-def claim_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The module's arguments, with what is known of this run where the task does not say it."""
-    known = {"holder": _controller.user() or "unknown", "controller": _controller.hostname()}
-    found = {**arguments, **{name: value for name, value in known.items() if not arguments.get(name)}}
-    found["process"] = arguments.get("process") or _controller.process()
-    return found

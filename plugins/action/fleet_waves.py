@@ -6,16 +6,17 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Optional
+from typing import Any, Mapping, Optional
 
 from ansible.plugins.action import ActionBase
 
 from ..module_utils._base.native import to_native_types
 from ..module_utils._serving import waves
 from ..module_utils._serving.settings import ServingError
-from ..module_utils._upgrade import window
-from ..plugin_utils import _wave_plan
+from ..module_utils._upgrade import lease, window
+from ..plugin_utils import _controller, _wave_plan
 from ..plugin_utils._progress_lines import display
+from ..plugin_utils._upgrade_hosts import Hosts
 
 
 class ActionModule(ActionBase):
@@ -33,6 +34,8 @@ class ActionModule(ActionBase):
                 "converged_variable": {"type": "str"},
                 "until": {"type": "str"},
                 "bake_minutes": {"type": "list", "elements": "float", "default": []},
+                "change": {"type": "str", "default": ""},
+                "take_over": {"type": "str", "default": ""},
                 **_wave_plan.OPTIONS,
             }
         )
@@ -43,6 +46,11 @@ class ActionModule(ActionBase):
             plan = _wave_plan.plan(options, task_vars or {}, now)
         except (ServingError, window.WindowError) as exc:
             return {**result, "failed": True, "msg": str(exc)}
+        held = _held(Hosts(task_vars or {}), plan.waves, options)
+        if held and not self._task.check_mode:
+            return {**result, "failed": True, "msg": "\n".join(held)}
+        for line in held:
+            display.warning(line)
         found = plan.waves
         found.keep(window.fitting(_seconds(found, options["bake_minutes"]), now, until))
         for host, words in plan.set_aside.items():
@@ -61,6 +69,22 @@ class ActionModule(ActionBase):
         elif found.outages:
             result.update(failed=True, msg="\n".join(found.outages))
         return result
+
+
+def _held(hosts: Hosts, found: waves.Waves, options: Mapping[str, Any]) -> list[str]:
+    """Why hosts may not be changed beside the change of somebody else, a line for each lease."""
+    known = _controller.claim({})
+    claim = lease.Claim(known["holder"], known["controller"], options["change"], process=known["process"])
+    lines: dict[str, list[str]] = {}
+    for name in [host.name for group in found.groups for host in group.hosts]:
+        about = hosts.mapping(name, options["variable"]).get("lease")
+        if about and (hosts.plan(name, options["variable"]) or {}).get("steps"):
+            left = about.get("process") or {}
+            gone = left if _controller.is_gone(left) else None
+            words = lease.hindrance(about, claim, take_over=options["take_over"], gone=gone)
+            if words:
+                lines.setdefault(words, []).append(name)
+    return ["%s: %s" % (", ".join(names), words) for words, names in lines.items()]
 
 
 def _seconds(found: waves.Waves, bake_minutes: list[float]) -> list[Optional[float]]:

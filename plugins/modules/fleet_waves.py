@@ -22,6 +22,8 @@ description:
   - Hosts whose variable C(fleet_maintenance) says that they are left alone are left out and named.
   - Where a change takes the only replicas of a model out, it fails before anything is changed, and says so. With
     O(accept_outage) it warns.
+  - Where somebody else holds the fleet for a change (M(ascend.fleet.fleet_lease)), hosts with anything to change are
+    refused. In check mode that is a warning.
   - Use it with C(run_once). What it returns is for C(hosts) and C(serial) of the next play.
 options:
   variable:
@@ -78,6 +80,14 @@ options:
     type: list
     elements: float
     default: []
+  change:
+    description: The ID of this change, where it holds the fleet. A lease of this change is its own.
+    type: str
+    default: ''
+  take_over:
+    description: The owner of a lease that is not renewed any more, such as V(alice@controller). It does not count then.
+    type: str
+    default: ''
   state_variable:
     description:
       - The variable in which the result of M(ascend.fleet.fleet_state_info) is. Its history tells how long hosts take.

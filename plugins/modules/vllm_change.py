@@ -231,6 +231,13 @@ plan:
       type: list
       elements: str
       sample: [qwen3.5]
+lease:
+  description: >-
+    Who holds the fleet for a change, as RV(ascend.fleet.fleet_state_info#module:lease); null where nobody does.
+    M(ascend.fleet.fleet_waves) refuses to change the host beside somebody else's.
+  returned: when O(state=planned)
+  type: dict
+  sample: null
 times:
   description:
     - By unit, for how many seconds it was marked as being changed (C(out_seconds)), and how long its engine took to
@@ -247,6 +254,7 @@ names:
   sample: [vllm-qwen3.5@1.service]
 """
 
+import time
 from datetime import datetime, timezone
 from typing import Any
 
@@ -259,6 +267,7 @@ from ..module_utils._serving import units as _units
 from ..module_utils._serving.deployed import UNIT_NAME, UnitsError, deployed
 from ..module_utils._serving.plan import endpoints
 from ..module_utils._serving.settings import ServingError
+from ..module_utils._upgrade import lease
 
 #: Where a replica serves, beside its unit.
 _ENDPOINT = ("url", "served_model_name")
@@ -373,7 +382,8 @@ def main() -> None:
     times: dict[str, dict[str, float]] = {}
     try:
         if state == "planned":
-            module.exit_json(changed=False, plan=plan(params, check=module.check_mode))
+            held = lease.described(lease.read(), time.time())
+            module.exit_json(changed=False, plan=plan(params, check=module.check_mode), lease=held)
         if state == "done":
             times = times_of(names, params["ready"])
         if module.check_mode:
@@ -384,7 +394,7 @@ def main() -> None:
             touched = changes.mark(names, {"reason": params["reason"], "since": since})
         else:
             touched = changes.unmark(names)
-    except (UnitsError, SystemdError, ServingError) as exc:
+    except (UnitsError, SystemdError, ServingError, lease.LeaseError) as exc:
         module.fail_json(msg=str(exc))
     module.exit_json(changed=bool(touched), names=touched, **({"times": times} if state == "done" else {}))
 

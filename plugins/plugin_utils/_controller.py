@@ -32,6 +32,14 @@ def operator() -> str:
     return "%s@%s" % (user() or "unknown", hostname())
 
 
+def claim(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of fleet_lease, with what is known of this run where they do not say it."""
+    known = {"holder": user() or "unknown", "controller": hostname()}
+    found = {**arguments, **{name: value for name, value in known.items() if not arguments.get(name)}}
+    found["process"] = arguments.get("process") or process()
+    return found
+
+
 def process(pid: Optional[int] = None, proc: str = _PROC, machine: str = _MACHINE) -> dict[str, Any]:
     """What tells this run of Ansible from every other process; what cannot be told is empty.
 

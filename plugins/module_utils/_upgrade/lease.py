@@ -109,6 +109,21 @@ def take(
     raise LeaseError(words, dict(lease) if mine and lease["process"] else None)
 
 
+def hindrance(
+    about: Mapping[str, Any], claim: Claim, *, take_over: str = "", gone: Optional[Mapping[str, Any]] = None
+) -> str:
+    """Why a change that takes no lease of its own may not begin beside this one; empty where it may.
+
+    about: as ``described`` returns it; the host has said whether it is alive. The others are as in ``take``.
+    """
+    renewed = _seconds(str(about["renewed"]))
+    try:
+        take(about, claim, renewed if about["alive"] else renewed + ALIVE_SECONDS, take_over=take_over, gone=gone)
+    except LeaseError as exc:
+        return str(exc)
+    return ""
+
+
 def renew(lease: Optional[Mapping[str, Any]], claim: Claim, now: float) -> dict[str, Any]:
     """The lease with a new sign of life. LeaseError where it is not this claim's any more."""
     if lease is None or not _is_of(lease, claim):

@@ -10,6 +10,8 @@ from unittest.mock import MagicMock
 
 import pytest
 from ansible_collections.ascend.fleet.plugins.action import fleet_waves as plugin
+from ansible_collections.ascend.fleet.plugins.module_utils._upgrade import lease
+from ansible_collections.ascend.fleet.plugins.plugin_utils import _controller
 
 
 @pytest.fixture
@@ -158,3 +160,48 @@ def test_a_variable_that_cannot_be_worked_out_is_no_empty_answer(said):
 
     with pytest.raises(ValueError, match="undefined variable"):
         run({"h1": Broken(planned(2, 1))})
+
+
+NOW = 1796019300.0
+
+
+def leased(claim, now=NOW, **more):
+    """A host with something to change and a lease, as its plan tells it."""
+    host = steps(**more)
+    host["planned"]["lease"] = lease.described(lease.take(None, claim, NOW), now)
+    return host
+
+
+def own(**more):
+    known = _controller.claim({})
+    return lease.Claim(known["holder"], known["controller"], **{"change": "c1", "process": known["process"], **more})
+
+
+def test_nothing_is_changed_beside_the_change_of_somebody_else(said):
+    other = lease.Claim("alice", "ctl", "c1", "upgrade to r_v1")
+    hosts = {"h1": leased(other), "h2": leased(other), "h3": steps()}
+    result = run(hosts)
+    assert result["failed"]
+    assert result["msg"].startswith("h1, h2: found that alice@ctl holds the fleet for c1 (upgrade to r_v1)")
+    assert not said
+    assert not run(hosts, check_mode=True).get("failed")
+    assert said[0].startswith("WARNING h1, h2: found that alice@ctl holds the fleet")
+    # Being alive, it cannot be taken over by name; a stale one can.
+    assert run(hosts, take_over="alice@ctl")["failed"]
+    stale = {"h1": leased(other, NOW + lease.ALIVE_SECONDS)}
+    assert run(stale)["failed"]
+    assert not run(stale, take_over="alice@ctl").get("failed")
+
+
+def test_ones_own_change_goes_on_and_so_does_one_after_it_was_killed(said, monkeypatch):
+    assert not run({"h1": leased(own())}, change="c1").get("failed")
+    ended = own(change="c0", process=_controller.process(1))
+    assert run({"h1": leased(ended)})["failed"]
+    monkeypatch.setattr(plugin._controller, "is_gone", lambda noted: noted["pid"] == 1)
+    assert not run({"h1": leased(ended)}).get("failed")
+
+
+def test_a_host_with_nothing_to_change_is_not_refused(said):
+    host = planned(2, 0)
+    host["planned"].update(lease=lease.described(lease.take(None, lease.Claim("alice", "ctl", "c1"), NOW), NOW))
+    assert not run({"h1": host}).get("failed")

@@ -8,11 +8,13 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import time
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.ascend.fleet.plugins.module_utils._serving import changes, units
 from ansible_collections.ascend.fleet.plugins.module_utils._serving.unit_steps import Present, Steps
+from ansible_collections.ascend.fleet.plugins.module_utils._upgrade import lease
 from ansible_collections.ascend.fleet.plugins.modules import vllm_change, vllm_verify
 
 
@@ -47,6 +49,7 @@ def host(monkeypatch, tmp_path):
     monkeypatch.setattr(changes, "serves", bool)
     monkeypatch.setattr(changes.Changes.__init__, "__defaults__", (bool,))
     folder = str(tmp_path / "changing")
+    monkeypatch.setattr(lease.read, "__defaults__", (str(tmp_path),))
     for name in ("marked", "mark", "unmark", "seconds_out"):
         monkeypatch.setattr(getattr(changes, name), "__defaults__", (folder,))
     running = Present(content="text", active="active", container="running")
@@ -217,3 +220,13 @@ def test_what_is_done_tells_how_long_it_took(host):
         assert result["times"][name]["start_seconds"] == 187.4
         assert 0 <= result["times"][name]["out_seconds"] < 600
     assert call(vllm_change, state="done", names=[name])["times"] == {}
+
+
+def test_a_plan_tells_who_holds_the_fleet(host, tmp_path):
+    wanted = [unit(0), unit(1)]
+    assert call(vllm_change, units=wanted)["lease"] is None
+    lease.write(lease.take(None, lease.Claim("alice", "ctl", "c1", "upgrade to r_v1"), time.time()), str(tmp_path))
+    found = call(vllm_change, units=wanted)["lease"]
+    assert (found["owner"], found["what"], found["alive"]) == ("alice@ctl", "upgrade to r_v1", True)
+    (tmp_path / lease.NAME).write_text("{}")
+    assert "damaged" in call(vllm_change, units=wanted)["msg"]
