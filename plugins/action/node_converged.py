@@ -5,28 +5,21 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any, Mapping, Optional
 
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
-from ..module_utils._artifacts.errors import ArtifactError
-from ..module_utils._artifacts.plan import SelectionError, artifact_plan
 from ..module_utils._base.native import to_native_types
-from ..module_utils._host.docker import pinned_ids
 from ..module_utils._serving.container import SECRET
-from ..module_utils._upgrade.deployment import sha256_of
 from ..plugin_utils._gateway import gateway_addresses
 from ..plugin_utils._play_variables import HostVariables, SettingsError, role_defaults, role_settings
 
 _ROLES = ("model_artifacts", "vllm_image", "vllm_serve")
 #: What says which artifacts there are to be, and where.
 _ARTIFACTS = ("release", "generation", "architecture", "root", "origin", "refresh", "rehash")
-#: What of a request identifies it and where it lies; from where it comes is of no consequence once it is there.
-_IDENTITY = ("repository", "identity", "revision", "commit", "dest", "former_dest", "paths", "exclude", "checksums")
-#: What the plan of the replicas reads of a node.
-_NODE = ("devices", "topology", "mounts", "npu_smi", "programs", "docker", "proxies")
+#: What the plans of the artifacts and of the replicas read of a node.
+_NODE = ("architecture", "devices", "topology", "mounts", "npu_smi", "programs", "docker", "proxies")
 #: The settings of vllm_serve that the plan of the replicas knows, but for the key.
 _PLANNED = (
     "profile", "replicas", "first_port", "skip_unhealthy", "options", "environment", "data_root", "media_path",
@@ -42,7 +35,7 @@ class Unknown(Exception):
 
 
 class ActionModule(ActionBase):
-    """The action ``ascend.fleet.node_converged``: no options; needs what npu_preflight has read."""
+    """The action ``ascend.fleet.node_converged``: no options."""
 
     TRANSFERS_FILES = False
     _supports_check_mode = True
@@ -55,7 +48,7 @@ class ActionModule(ActionBase):
             variables = {**role_defaults(self._loader, _ROLES), **known}
             templar = self._templar.copy_with_new_env(available_variables=variables)
             arguments = arguments_of(HostVariables(variables, templar), known)
-        except (Unknown, SettingsError, SelectionError, ArtifactError) as exc:
+        except (Unknown, SettingsError) as exc:
             # The roles put the same question and say in their own words what is wrong.
             return {**result, "changed": False, "converged": False, "reasons": [str(exc)]}
         result.update(
@@ -73,56 +66,36 @@ def arguments_of(variables: Mapping[str, Any], known: Mapping[str, Any]) -> dict
     chosen = [name for name in _FROM_ROLES if name in known]
     if chosen:
         raise Unknown("%s is set, so what is wanted is known to the roles alone" % chosen[0])
-    try:
-        node = variables["npu_preflight_node"]
-    except (AnsibleError, KeyError) as exc:
-        raise Unknown("the role npu_preflight has not read the node in this run") from exc
     artifacts = role_settings(variables, "model_artifacts", _ARTIFACTS)
     if artifacts["refresh"] or artifacts["rehash"]:
         raise Unknown("model_artifacts_refresh or model_artifacts_rehash asks for work in any case")
-    release = artifacts["release"]
-    plan = artifact_plan(
-        release,
-        generation=artifacts["generation"],
-        architecture=artifacts["architecture"] or node.get("architecture"),
-        root=artifacts["root"],
-        origin=artifacts["origin"] or "",
-        loaded=pinned_ids(node.get("docker") or {}),
-    )
     image = role_settings(variables, "vllm_image", ("root", "verify", "verify_threads"))
     serving = role_settings(variables, "vllm_serve", (*_PLANNED, "api_key"))
-    serve_release = variables["vllm_serve_release"] if "vllm_serve_release" in known else release
-    entry = plan["image"]
-    if not entry.get("image_id"):
-        raise Unknown("the lock has no ID of the image yet, which the role vllm_image adds")
     settings = {name: serving[name] for name in _PLANNED if serving[name] not in (None, "")}
     environment = {str(k): str(v) for k, v in (settings.get("environment") or {}).items()}
     settings["environment"] = {k: v for k, v in environment.items() if not SECRET.search(k)}
     gateways = to_native_types(list((known.get("groups") or {}).get("gateways") or []))
     settings["access_gateways"] = gateway_addresses(gateways, known.get("hostvars") or {})
-    records = "%s/images" % image["root"]
     return {
-        "requests": [{k: request[k] for k in _IDENTITY if request.get(k) is not None} for request in plan["requests"]],
-        "image": {
-            "path": plan["image_archive"],
-            "tag": entry["tag"],
-            "image_id": entry.get("image_id"),
-            "cache": "%s/%s.json" % (records, os.path.basename(plan["image_archive"])),
-            "record": records,
-        },
-        "verify": {
-            "components": entry["components"],
-            "reported_components": entry["reported_components"],
-            "cann": release["cann"]["version"],
-            "generation": entry["generation"],
+        "release": artifacts["release"],
+        "serve_release": variables["vllm_serve_release"] if "vllm_serve_release" in known else None,
+        "artifacts": {name: artifacts[name] or "" for name in ("generation", "architecture", "root", "origin")},
+        "images": {
+            "records": "%s/images" % image["root"],
+            "verify": image["verify"],
             "threads": image["verify_threads"],
-        }
-        if image["verify"]
-        else {},
-        "release": {name: serve_release[name] for name in ("release", "serve", "images")},
-        "release_digest": sha256_of(serve_release),
-        "node": {name: node.get(name) for name in _NODE},
+        },
+        "node": _node(variables),
         "settings": settings,
         "api_key": serving["api_key"] or "",
         "secrets": {k: v for k, v in environment.items() if SECRET.search(k)},
     }
+
+
+def _node(variables: Mapping[str, Any]) -> Optional[dict[str, Any]]:
+    """What npu_preflight has read of the host in this run; None where it has read nothing, so that the module does."""
+    try:
+        node = variables["npu_preflight_node"]
+    except (AnsibleError, KeyError):
+        return None
+    return {name: node.get(name) for name in _NODE}

@@ -19,38 +19,30 @@ description:
     Anything else, and anything that cannot be told, is a reason to run them; nothing is decided here but that.
   - A host on which everything is as wanted, but not recorded as its last good deployment yet, is not converged. The
     roles find nothing to do there, and C(site.yml) records it with M(ascend.fleet.fleet_state).
-  - An action plugin puts the arguments together from the variables of those roles and what C(npu_preflight) has read.
-    From a play it has no options.
+  - An action plugin puts the arguments together from the variables of those roles, and from what C(npu_preflight) has
+    read in this run; where it has not run, the module reads the node itself. From a play it has no options.
 options:
-  requests:
-    description: >-
-      What M(ascend.fleet.lfs_artifact) would be asked for, the weights last. The image archive comes before them unless
-      docker has the image by the ID that the release pins. Set by the action.
-    type: list
-    elements: dict
-    default: []
-  image:
-    description: C(path), C(tag), C(image_id), C(cache) and C(record) of M(ascend.fleet.image_load). Set by the action.
-    type: dict
-    default: {}
-  verify:
-    description: >-
-      C(components), C(reported_components), C(cann), C(generation) and C(threads) of M(ascend.fleet.image_verify);
-      empty where images are not verified. Set by the action.
-    type: dict
-    default: {}
   release:
-    description: What the plan of the replicas needs of the release. Set by the action.
+    description: The release with its lock. Set by the action.
     type: dict
     default: {}
-  release_digest:
-    description: What identifies the whole release with its lock. Set by the action.
-    type: str
-    default: ""
+  serve_release:
+    description: The release that C(vllm_serve) is given, where it is another one. Set by the action.
+    type: dict
+  artifacts:
+    description: >-
+      C(generation), C(architecture), C(root) and C(origin) of the role C(model_artifacts). Set by the action.
+    type: dict
+    default: {}
+  images:
+    description: >-
+      The folder of the C(records), whether to C(verify) and with C(threads), of the role C(vllm_image). Set by the
+      action.
+    type: dict
+    default: {}
   node:
-    description: What the plan of the replicas needs of the node. Set by the action.
+    description: What the plans need of the node, as M(ascend.fleet.npu_info) returns it. Set by the action.
     type: dict
-    default: {}
   settings:
     description: The settings of the role C(vllm_serve) without those that must not be shown. Set by the action.
     type: dict
@@ -149,18 +141,21 @@ change:
 """
 
 import os
-from typing import Any
+from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._artifacts.errors import ArtifactError
 from ..module_utils._artifacts.manifest import content_id
+from ..module_utils._artifacts.plan import SelectionError, artifact_plan
 from ..module_utils._artifacts.repository import Repository
 from ..module_utils._artifacts.request import Request
-from ..module_utils._host.docker import Docker, DockerError
+from ..module_utils._host.docker import Docker, DockerError, pinned_ids
 from ..module_utils._host.systemd import SystemdError
 from ..module_utils._images import store, verify
 from ..module_utils._images.archive import ArchiveError, machine_of
+from ..module_utils._node import collect
+from ..module_utils._node.host import Host
 from ..module_utils._serving import changes as changing
 from ..module_utils._serving import plan, ready, units
 from ..module_utils._serving.deployed import UnitsError
@@ -170,6 +165,7 @@ from ..module_utils._upgrade import deployment, state
 #: What none of the questions may raise: the roles ask them again and say what is wrong in their own words.
 UNKNOWN = (
     ArtifactError,
+    SelectionError,
     ArchiveError,
     store.ImageError,
     verify.VerifyError,
@@ -182,15 +178,43 @@ UNKNOWN = (
     OSError,
 )
 
+#: What of a request identifies it and where it lies; from where it comes is of no consequence once it is there.
+IDENTITY = ("repository", "identity", "revision", "commit", "dest", "former_dest", "paths", "exclude", "checksums")
+#: What the plans need of a node, and how long each of its tools may take.
+SUBSETS = ("npu", "topology", "versions", "docker", "system")
+NODE_SECONDS = 30.0
+
 
 class NotConverged(Exception):
     """The host is not as wanted; the message says what is not."""
 
 
+def node_of(known: Optional[dict[str, Any]]) -> dict[str, Any]:
+    """What the plans need of the node, read here where nobody has read it in this run."""
+    return collect.collect(Host(timeout=NODE_SECONDS), gather_subset=SUBSETS) if known is None else known
+
+
+def downloads(params: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
+    """What the role model_artifacts would download here. NotConverged where the lock has no ID of the image yet."""
+    given = params["artifacts"]
+    planned = artifact_plan(
+        params["release"],
+        generation=given["generation"],
+        architecture=given["architecture"] or node.get("architecture"),
+        root=given["root"],
+        origin=given["origin"],
+        loaded=pinned_ids(node.get("docker") or {}),
+    )
+    if not planned["image"].get("image_id"):
+        raise NotConverged("the lock has no ID of the image yet, which the role vllm_image adds")
+    return planned
+
+
 def artifacts(requests: list[dict[str, Any]]) -> list[tuple[str, str]]:
     """Folder and content of each request; NotConverged when one is not complete."""
     found = []
-    for given in requests:
+    for whole in requests:
+        given = {name: whole[name] for name in IDENTITY if whole.get(name) is not None}
         request = Request(**{**given, "paths": tuple(given["paths"]), "exclude": tuple(given["exclude"])})
         outcome = Repository(request).is_settled()
         if not outcome.settled:
@@ -199,18 +223,31 @@ def artifacts(requests: list[dict[str, Any]]) -> list[tuple[str, str]]:
     return found
 
 
-def image(wanted: dict[str, Any], about: dict[str, Any], docker: Docker) -> str:
+def image(planned: dict[str, Any], params: dict[str, Any], docker: Docker) -> str:
     """Docker's ID of the image; NotConverged when it is not loaded, tagged, recorded and verified."""
-    machine = machine_of(os.uname().machine)
-    loading = store.Wanted(machine=machine, **wanted)
+    entry, path, settings = planned["image"], planned["image_archive"], params["images"]
+    records, machine = settings["records"], machine_of(os.uname().machine)
+    cache = os.path.join(records, os.path.basename(path) + ".json")
+    loading = store.Wanted(
+        path=path, tag=entry["tag"], image_id=entry["image_id"], cache=cache, record=records, machine=machine
+    )
     if not store.is_quickly_read(loading, docker):
         raise NotConverged("what %s holds is not known yet" % loading.path)
     outcome = store.ensure(loading, docker, check=True)
     if outcome.changed or outcome.unread or outcome.unrecorded or not outcome.image_id:
         raise NotConverged("image: %s" % outcome.message)
-    if about:
+    if settings["verify"]:
         checked = verify.verify(
-            verify.Wanted(image=outcome.image_id, machine=machine, record=wanted.get("record"), **about),
+            verify.Wanted(
+                image=outcome.image_id,
+                machine=machine,
+                record=records,
+                components=entry["components"],
+                reported_components=entry["reported_components"],
+                cann=params["release"]["cann"]["version"],
+                generation=entry["generation"],
+                threads=settings["threads"],
+            ),
             docker,
             check=True,
         )
@@ -219,12 +256,14 @@ def image(wanted: dict[str, Any], about: dict[str, Any], docker: Docker) -> str:
     return outcome.image_id
 
 
-def wanted(params: dict[str, Any], **brought: str) -> tuple[list[dict[str, Any]], dict[str, str]]:
+def wanted(
+    params: dict[str, Any], node: dict[str, Any], release: dict[str, Any], **brought: str
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """The planned replicas and their secrets, with image and weights as they were brought unless others are set."""
     chosen = {**brought, **params["settings"]}
     chosen["environment"] = {**chosen.get("environment", {}), **params["secrets"]}
     settings = Settings(api_key=params["api_key"], **chosen)
-    planned = plan.plan_replicas(params["node"], params["release"], settings)
+    planned = plan.plan_replicas(node, release, settings)
     return planned, planned[0]["secrets"] if planned else {}
 
 
@@ -264,12 +303,11 @@ def main() -> None:
     """Ask the questions in the order of the roles; the first that is not answered as wanted ends it."""
     module = AnsibleModule(
         argument_spec={
-            "requests": {"type": "list", "elements": "dict", "default": []},
-            "image": {"type": "dict", "default": {}},
-            "verify": {"type": "dict", "default": {}},
             "release": {"type": "dict", "default": {}},
-            "release_digest": {"default": ""},
-            "node": {"type": "dict", "default": {}},
+            "serve_release": {"type": "dict"},
+            "artifacts": {"type": "dict", "default": {}},
+            "images": {"type": "dict", "default": {}},
+            "node": {"type": "dict"},
             "settings": {"type": "dict", "default": {}},
             "api_key": {"type": "str", "default": "", "no_log": True},
             "secrets": {"type": "dict", "default": {}, "no_log": True},
@@ -281,11 +319,15 @@ def main() -> None:
     try:
         found = state.read()
         result.update(last_good=found["last_good"], change=found["change"])
-        weights, content = artifacts(params["requests"])[-1]
+        node = node_of(params["node"])
+        brings = downloads(params, node)
+        weights, content = artifacts(brings["requests"])[-1]
         result["weights"] = weights
-        result["image_id"] = image(params["image"], params["verify"], Docker())
-        planned, secrets = wanted(params, image=result["image_id"], weights=weights, weights_content=content)
-        result["digest"] = deployment.digest_of(params["release_digest"], planned, secrets)
+        result["image_id"] = image(brings, params, Docker())
+        release = params["serve_release"] or params["release"]
+        brought = {"image": result["image_id"], "weights": weights, "weights_content": content}
+        planned, secrets = wanted(params, node, release, **brought)
+        result["digest"] = deployment.digest_of(deployment.sha256_of(release), planned, secrets)
         served = replicas(planned, secrets, params["api_key"])
         recorded(found, result["digest"])
         result.update(replicas=served, converged=True)

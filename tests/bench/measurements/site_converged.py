@@ -1,7 +1,7 @@
 # Copyright (c) 2026, ascend.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What `site.yml` and `playbooks/preflight.yml` cost the controller on hosts that are as they should be, per host.
+"""What `site.yml`, preflight and an upgrade cost the controller on hosts that are as they should be, per host.
 
 All hosts are addresses of one simulated host that serves: everything they answer is real, and they share its answers.
 Compared with `ssh HOST npu-smi info` for every host, 25 at once. Both sides open a connection to every host. What
@@ -26,13 +26,17 @@ from pathlib import Path
 
 from ratios import Impossible, Ratio
 
-TITLE = "site.yml and preflight.yml on hosts that are as they should be, per host"
+TITLE = "site.yml, preflight.yml and upgrade.yml on hosts that are as they should be, per host"
 ROOT = Path(__file__).resolve().parents[3]
 FLEET = "bench-site"
 HOST = "a2-1"
 FORKS = 25  # as in ansible.cfg
 COUNTS = tuple(int(n) for n in os.environ.get("ASCEND_BENCH_SITE_HOSTS", "1,50,100").split(","))
-AIMS = {"site.yml": "aim: at most 1 s and 4 calls a host", "playbooks/preflight.yml": "aim: at most 2.5 × at 100 hosts"}
+AIMS = {
+    "site.yml": "aim: at most 1 s and 4 calls a host",
+    "playbooks/preflight.yml": "aim: at most 2.5 × at 100 hosts",
+    "playbooks/upgrade.yml": "aim: 1 call a host",  # to what they serve already
+}
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 #: Counts what the controller asks of hosts: with pipelining, a module is one call of ssh.
 SSH = '#!/bin/sh\nprintf . >>"$ASCEND_BENCH_CALLS"\nexec ssh "$@"\n'

@@ -14,7 +14,7 @@ from ansible.template import Templar, trust_as_template
 from ansible_collections.ascend.fleet.plugins.action import node_converged as action
 from ansible_collections.ascend.fleet.plugins.filter.vllm_replicas import vllm_replicas
 from ansible_collections.ascend.fleet.plugins.module_utils._npu.slots import nominal_node
-from ansible_collections.ascend.fleet.plugins.module_utils._upgrade.deployment import Deployment, digest_of
+from ansible_collections.ascend.fleet.plugins.module_utils._upgrade.deployment import Deployment, digest_of, sha256_of
 from ansible_collections.ascend.fleet.plugins.modules import node_converged as module
 from ansible_collections.ascend.fleet.plugins.plugin_utils import _releases
 from ansible_collections.ascend.fleet.plugins.plugin_utils._play_variables import HostVariables, role_defaults
@@ -45,22 +45,37 @@ def ask(**variables):
 
 def test_the_roles_own_questions_are_put():
     found = ask()
-    archive, weights = found["requests"]
-    assert archive["identity"] == "Eco-Tech/Qwen3.5-397B-A17B-w8a8-mtp"
-    assert weights["identity"] == "Qwen-AI/Qwen3.5-27B"
-    assert found["image"]["path"].startswith(archive["dest"])
-    assert found["image"]["cache"] == "/var/lib/ascend-fleet/images/Vllm-ascend-Qwen3_5-A2-Ubuntu-v0.tar.json"
-    assert found["verify"]["cann"] == RELEASE["cann"]["version"]
-    assert found["verify"]["threads"] is True
-    assert set(found["release"]) == {"release", "serve", "images"}
+    assert found["release"] == RELEASE
+    assert found["serve_release"] is None
+    assert found["artifacts"] == {
+        "generation": "a2",
+        "architecture": "",
+        "root": "/var/lib/ascend-fleet",
+        "origin": "",
+    }
+    assert found["images"] == {"records": "/var/lib/ascend-fleet/images", "verify": True, "threads": True}
     assert "processes" not in found["node"]
+    assert found["node"]["architecture"] == "aarch64"
     assert (found["settings"]["profile"], found["settings"]["stop_seconds"]) == ("least_privilege", 60)
 
 
-def test_the_whole_release_is_told_by_its_digest():
-    found = ask()["release_digest"]
-    assert found == action.sha256_of(RELEASE)
-    assert ask(model_artifacts_release={**RELEASE, "smoke": {}})["release_digest"] != found
+def test_the_archive_and_the_weights_of_the_release_are_what_is_looked_for():
+    asked = json.loads(json.dumps(ask()))
+    planned = module.downloads(asked, asked["node"])
+    assert [request["identity"] for request in planned["requests"]] == [
+        "Eco-Tech/Qwen3.5-397B-A17B-w8a8-mtp",
+        "Qwen-AI/Qwen3.5-27B",
+    ]
+
+
+@pytest.mark.parametrize("node", [None, "{{ nobody_knows }}"])
+def test_a_node_that_was_not_read_in_this_run_is_read_by_the_module(node):
+    assert ask(npu_preflight_node=trust_as_template(node) if node else None)["node"] is None
+
+
+def test_another_release_to_serve_is_told():
+    other = {**RELEASE, "release": "other"}
+    assert ask(vllm_serve_release=other)["serve_release"] == other
 
 
 @pytest.mark.parametrize(
@@ -75,7 +90,7 @@ def test_its_digest_is_that_of_what_the_role_records(more):
     node = {**NODE, **nominal_node("a2")}
     asked = json.loads(json.dumps(ask(npu_preflight_node=node, **more)))
     brought = {"image": RELEASE["images"][0]["image_id"], "weights": "/w", "weights_content": "c"}
-    planned, secrets = module.wanted(asked, **brought)
+    planned, secrets = module.wanted(asked, asked["node"], asked["release"], **brought)
     # What roles/vllm_serve/vars/main.yml hands to the filter.
     given = {**role_defaults(DataLoader(), ("vllm_serve",)), **more}
     names = [name for name in action._PLANNED if name != "profile"]
@@ -89,16 +104,7 @@ def test_its_digest_is_that_of_what_the_role_records(more):
     )
     assert len(role["units"]) >= 1
     recorded = Deployment.of(*json.loads(json.dumps([RELEASE, role["units"], role["secrets"]])))
-    assert digest_of(asked["release_digest"], planned, secrets) == recorded.digest
-
-
-def test_the_archive_of_an_image_that_docker_has_is_not_asked_for():
-    docker = {"image_store": "docker", "images": [{"id": RELEASE["images"][0]["image_id"], "tags": []}]}
-    found = ask(npu_preflight_node={**NODE, "docker": docker})
-    assert [request["identity"] for request in found["requests"]] == ["Qwen-AI/Qwen3.5-27B"]
-    assert found["image"]["image_id"] == RELEASE["images"][0]["image_id"]
-    containerd = {**docker, "image_store": "containerd"}
-    assert len(ask(npu_preflight_node={**NODE, "docker": containerd})["requests"]) == 2
+    assert digest_of(sha256_of(asked["release"]), planned, secrets) == recorded.digest
 
 
 def test_secrets_go_apart():
@@ -117,7 +123,7 @@ def test_gateways_are_among_those_that_may_ask_the_replicas():
 
 
 def test_an_image_that_is_not_verified_is_not_verified_here():
-    assert ask(vllm_image_verify=False)["verify"] == {}
+    assert ask(vllm_image_verify=False)["images"]["verify"] is False
 
 
 @pytest.mark.parametrize(
@@ -125,14 +131,10 @@ def test_an_image_that_is_not_verified_is_not_verified_here():
     [
         ({"model_artifacts_refresh": True}, "model_artifacts_refresh"),
         ({"model_artifacts_rehash": "true"}, "model_artifacts_rehash"),
-        ({"model_artifacts_release": UNLOCKED}, "no ID of the image yet"),
         ({"vllm_serve_weights": "/data/mine"}, "vllm_serve_weights is set"),
         ({"vllm_image_archive": "/data/mine.tar"}, "vllm_image_archive is set"),
-        ({"npu_preflight_node": None}, "npu_preflight has not read the node"),
-        ({"npu_preflight_node": "{{ nobody_knows }}"}, "npu_preflight has not read the node"),
     ],
 )
 def test_what_the_roles_alone_can_tell_is_left_to_them(variables, words):
-    trusted = {k: trust_as_template(v) if isinstance(v, str) and "{{" in v else v for k, v in variables.items()}
     with pytest.raises(action.Unknown, match=words):
-        ask(**trusted)
+        ask(**variables)

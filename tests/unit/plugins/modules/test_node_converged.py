@@ -29,10 +29,26 @@ UNIT = {
     "indices": [0],
     "secrets": {"VLLM_API_KEY": "key"},
 }
-RELEASE_DIGEST = "5" * 64
-DIGEST = node_converged.deployment.digest_of(RELEASE_DIGEST, [UNIT], UNIT["secrets"])
+IMAGE = {
+    "generation": "a2",
+    "repository": "https://h/A/images.git",
+    "revision": "main",
+    "path": "a.tar",
+    "tag": "t",
+    "image_id": IMAGE_ID,
+    "components": {},
+    "reported_components": [],
+}
+RELEASE = {
+    "release": "r",
+    "cann": {"version": "9.1.0"},
+    "images": [IMAGE],
+    "model": {"name": "b", "repository": "https://h/A/b.git", "revision": "main"},
+}
+WEIGHTS = "/root/models/A--b"
+DIGEST = node_converged.deployment.digest_of(node_converged.deployment.sha256_of(RELEASE), [UNIT], UNIT["secrets"])
 CHANGE = {"id": "c1", "kind": "upgrade", "release": "r2", "step": "baking", "since": "2026-11-30T06:31:40Z"}
-REQUEST = {"repository": "https://h/A/b.git", "revision": "main", "dest": "/d", "paths": ["*"], "exclude": []}
+NODE = {"architecture": "aarch64", "docker": {}}
 
 
 class Site:
@@ -47,6 +63,8 @@ class Site:
         self.removed, self.support = [], []
         self.ready = True
         self.settings = None
+        self.node = None
+        self.asked = []
         self.state = node_converged.state.empty
         self.kept = True
 
@@ -60,6 +78,7 @@ class Site:
         return self.state()
 
     def settle(self, repository):
+        self.asked.append(repository.request.dest)
         files = [Wanted("a", "0" * 64, 1, True, "b")] if self.settled else []
         return Outcome(settled=self.settled, dest=repository.request.dest, files=files)
 
@@ -68,7 +87,7 @@ class Site:
         return self.image()
 
     def plan(self, node, release, settings):
-        self.settings = settings
+        self.settings, self.node = settings, node
         return [UNIT]
 
     def present(self, host, units, secrets):
@@ -113,11 +132,11 @@ def site(monkeypatch):
 def ask(**more):
     """The module's result."""
     arguments = {
-        "requests": [REQUEST, {**REQUEST, "dest": "/w"}],
-        "image": {"path": "/d/a.tar", "tag": "t", "image_id": None, "cache": None, "record": None},
-        "verify": {"components": {}},
+        "release": RELEASE,
+        "artifacts": {"generation": "a2", "architecture": "", "root": "/root", "origin": ""},
+        "images": {"records": "/records", "verify": True, "threads": True},
+        "node": NODE,
         "settings": {"environment": {"A": "1"}},
-        "release_digest": RELEASE_DIGEST,
         "secrets": {"HF_TOKEN": "token-of-somebody"},
         "api_key": "key-of-the-service",
         **more,
@@ -132,17 +151,42 @@ def test_a_host_that_is_as_wanted_is_converged(site):
     result = ask()
     assert result["converged"], result
     assert (result["changed"], result["reasons"]) == (False, [])
-    assert (result["image_id"], result["weights"]) == (IMAGE_ID, "/w")
+    assert (result["image_id"], result["weights"]) == (IMAGE_ID, WEIGHTS)
     assert [r["unit"] for r in result["replicas"]] == ["vllm-m@0.service"]
-    assert (site.settings.image, site.settings.weights) == (IMAGE_ID, "/w")
+    assert (site.settings.image, site.settings.weights) == (IMAGE_ID, WEIGHTS)
     assert site.settings.environment == {"A": "1", "HF_TOKEN": "token-of-somebody"}
     assert "token-of-somebody" not in json.dumps(result)
     assert (result["digest"], result["last_good"]["digest"], result["change"]) == (DIGEST, DIGEST, None)
 
 
 def test_it_is_converged_without_the_archive_of_an_image_that_docker_has(site):
-    result = ask(requests=[{**REQUEST, "dest": "/w"}])
-    assert (result["converged"], result["weights"]) == (True, "/w"), result
+    assert ask()["converged"]
+    assert site.asked == ["/root/repositories/A--images", WEIGHTS]
+    site.asked.clear()
+    docker = {"image_store": "docker", "images": [{"id": IMAGE_ID, "tags": []}]}
+    result = ask(node={**NODE, "docker": docker})
+    assert (result["converged"], site.asked) == (True, [WEIGHTS]), result
+    site.asked.clear()
+    ask(node={**NODE, "docker": {**docker, "image_store": "containerd"}})
+    assert len(site.asked) == 2
+
+
+def test_the_node_is_read_where_nobody_has_read_it(site, monkeypatch):
+    def collect(host, *, gather_subset):
+        assert set(gather_subset) >= {"npu", "topology", "versions", "docker"}
+        return {**NODE, "devices": ["of this host"]}
+
+    monkeypatch.setattr(node_converged.collect, "collect", collect)
+    assert ask(node=None)["converged"]
+    assert site.node["devices"] == ["of this host"]
+    assert ask()["converged"]
+    assert "devices" not in site.node
+
+
+def test_the_whole_release_is_told_by_its_digest(site):
+    assert ask(release={**RELEASE, "smoke": {}})["digest"] != DIGEST
+    other = {**RELEASE, "smoke": {}}
+    assert ask(serve_release=other)["digest"] == ask(release=other)["digest"]
 
 
 def test_what_somebody_has_chosen_holds(site):
@@ -152,7 +196,7 @@ def test_what_somebody_has_chosen_holds(site):
 
 def test_the_image_is_not_verified_where_that_is_switched_off(site):
     site.contents = None
-    assert ask(verify={})["converged"]
+    assert ask(images={"records": "/records", "verify": False, "threads": True})["converged"]
 
 
 @pytest.mark.parametrize("empty", [True, False])
@@ -204,12 +248,12 @@ def answer(value):
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("settled", False, "A/b of main is not complete in /d"),
+        ("settled", False, "A/images of main is not complete in /root/repositories/A--images"),
         ("image", node_converged.store.Outcome(loaded=True, message="it would be loaded"), "it would be loaded"),
         ("image", node_converged.store.Outcome(image_id=IMAGE_ID, unread=True), "image"),
         ("image", node_converged.store.Outcome(image_id=IMAGE_ID, unrecorded=True), "image"),
         ("image", DockerError("`docker info` did not end within its deadline"), "docker info"),
-        ("quick", False, "/d/a.tar"),
+        ("quick", False, "/root/repositories/A--images/a.tar"),
         ("contents", None, "image"),
         (
             "report",
@@ -231,3 +275,15 @@ def test_anything_else_and_anything_unknown_is_a_reason(site, name, value, words
     assert len(result["reasons"]) == 1
     assert words in result["reasons"][0]
     assert "replicas" not in result
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"images": [{**IMAGE, "image_id": None}]}, "no ID of the image yet"),
+        ({"images": [{**IMAGE, "generation": "a3"}]}, "no image for generation a2"),
+    ],
+)
+def test_a_release_that_does_not_say_what_the_host_needs_is_a_reason(site, change, words):
+    [reason] = ask(release={**RELEASE, **change})["reasons"]
+    assert words in reason
