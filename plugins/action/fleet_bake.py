@@ -34,6 +34,7 @@ class ActionModule(ActionBase):
                 "minutes": {"type": "float", "required": True},
                 "extended": {"type": "bool", "default": False},
                 "canary": {"type": "bool", "default": False},
+                "wave": {"type": "int", "default": 1},
                 "promote": {"type": "bool", "default": False},
                 "limits": {"type": "dict", "default": {}},
                 "before": {"type": "str", "default": "__upgrade_bake_before"},
@@ -58,7 +59,16 @@ class ActionModule(ActionBase):
         )
         verdict = cohorts.judge(new, old, gateways, request).as_data()
         _tables.show(bake_table.lines(verdict, options["title"]))
-        return {**result, "changed": False, **verdict}
+        told = {"hosts": options["new"], "wave": options["wave"], "stop": _stop(verdict)}
+        return {**result, "changed": False, **verdict, **told}
+
+
+def _stop(verdict: Mapping[str, Any]) -> dict[str, str]:
+    """Why the upgrade stops after this bake; empty where it goes on."""
+    if verdict["go_on"]:
+        return {}
+    kind = "bad" if verdict["verdict"] == "bad" else "asks"
+    return {"kind": kind, "why": verdict["question"] or "; ".join(verdict["reasons"])}
 
 
 class Samples:

@@ -49,6 +49,10 @@ options:
     description: Whether the new hosts are the canary. After a good one, few requests do not stop later waves.
     type: bool
     default: false
+  wave:
+    description: Which bake of the upgrade this is, for its report.
+    type: int
+    default: 1
   promote:
     description: Whether an operator says that an inconclusive bake goes on. A bad one does not.
     type: bool
@@ -112,6 +116,24 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+hosts:
+  description: The hosts of the new release.
+  returned: success
+  type: list
+  elements: str
+  sample: [a2-1]
+wave:
+  description: As O(wave).
+  returned: success
+  type: int
+  sample: 1
+stop:
+  description: >-
+    Why the upgrade stops after this bake; empty where it goes on. C(kind) is V(bad) where what was changed goes back, and
+    V(asks) where an operator is asked.
+  returned: success
+  type: dict
+  sample: {}
 verdict:
   description: V(good), V(bad) or V(inconclusive).
   returned: success

@@ -199,7 +199,8 @@ def begin(
     """A change begins, or one with the same target goes on under the new ID.
 
     step: where it stands; empty: ``staged``, or where the change that goes on stood. Another change that is open ends
-    as stopped. A rollback leaves what that one was bringing; every other change leaves what was last good.
+    as stopped, or as rolled back where a rollback begins. A rollback leaves what that one was bringing; every other
+    change leaves what was last good.
     """
     moment = timestamp(now)
     open_change = state["change"]
@@ -210,7 +211,8 @@ def begin(
         return {**state, "change": goes_on}
     left = dict(state["last_good"] or {})
     if open_change:
-        state = _ended(state, STOPPED, "%s began" % change, moment)
+        outcome = ROLLED_BACK if kind == "rollback" else STOPPED
+        state = _ended(state, outcome, "%s began" % change, moment)
         if kind == "rollback":
             left = open_change
     new = {

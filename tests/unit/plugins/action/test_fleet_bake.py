@@ -51,12 +51,17 @@ def test_samples_of_the_hosts_become_a_verdict(shown):
     assert (result["changed"], result["verdict"], result["go_on"]) == (False, "good", True)
     assert [f["cohort"] for f in result["figures"]] == ["new", "old"]
     assert shown[1] == "BAKE of wave 1: good"
+    assert (result["hosts"], result["wave"], result["stop"]) == (["n1"], 1, {})
+    assert run({"n1": host(), "o1": host()}, wave=3)["wave"] == 3
 
 
 def test_a_bad_release_fails_nothing_by_itself(shown):
     result = run({"n1": host(500, 20), "o1": host()})
     assert not result.get("failed")
-    assert (result["verdict"], result["go_on"]) == ("bad", False)
+    assert (result["verdict"], result["go_on"], result["stop"]["kind"]) == ("bad", False, "bad")
+    assert result["stop"]["why"] == "; ".join(result["reasons"]) != ""
+    asks = run({"n1": {**host(), "__upgrade_bake_after": None}, "o1": host()}, extended=True)
+    assert asks["stop"] == {"kind": "asks", "why": asks["question"]}
 
 
 def test_samples_of_a_loop_over_hosts_are_found_wherever_they_were_registered(shown):

@@ -116,7 +116,7 @@ def test_a_rollback_leaves_what_the_open_change_was_bringing(served):
     assert (found["change"]["from_digest"], found["change"]["digest"]) == (NEW.digest, OLD.digest)
     done = good(found, OLD, change="c2")
     assert (done["change"], done["last_good"], done["previous_good"]) == (None, served["last_good"], None)
-    assert [e["outcome"] for e in done["history"]] == ["good", "stopped", "good"]
+    assert [e["outcome"] for e in done["history"]] == ["good", "rolled_back", "good"]
 
 
 def test_after_a_rollback_of_a_good_upgrade_there_is_nothing_before_last_good(served):
