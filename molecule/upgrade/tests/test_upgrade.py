@@ -17,6 +17,7 @@ import shutil
 import time
 
 import pytest
+import yaml
 
 from tests.fleet_helpers import fleet, recap
 from tests.upgrade_helpers import (
@@ -170,6 +171,25 @@ def test_again_it_is_quiet(fleet_of):
     assert {host for host, numbers in recap(output).items() if numbers["changed"]} == set(), output[-6000:]
     assert containers(serving) == before
     is_wholly_on(serving, here)
+
+
+def test_a_host_of_another_lock(fleet_of, tmp_path):
+    """One lock holds for all hosts: one that would follow another one stops everything, and is named."""
+    serving = fleet_of
+    name, other = "a host of another lock", serving.other_release()
+    lock = yaml.safe_load((serving.inventory / "releases" / f"{other}.lock.yml").read_text())
+    # It concerns an image that the host does not use, so that nothing else can be wrong on it.
+    next(image for image in lock["images"] if image["generation"] == "a3")["sha256"] = "0" * 64
+    (tmp_path / f"{other}.lock.yml").write_text(yaml.safe_dump(lock))
+    own = serving.inventory / "host_vars" / "a2-2.yml"
+    own.parent.mkdir(exist_ok=True)
+    own.write_text(yaml.safe_dump({"fleet_lock_path": str(tmp_path)}))
+    try:
+        with serving.change(name):
+            refused(serving, UPGRADE, "-e", f"fleet_release={other}", words=[f"lock of {other}", "a2-2"])
+    finally:
+        own.unlink()
+    assert unnoticed(serving, name, allowed_out=0).row.lowest_in_service == serving.count
 
 
 # -- and back
