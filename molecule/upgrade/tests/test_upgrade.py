@@ -177,6 +177,7 @@ def test_a_host_of_another_lock(fleet_of, tmp_path):
     """One lock holds for all hosts: one that would follow another one stops everything, and is named."""
     serving = fleet_of
     name, other = "a host of another lock", serving.other_release()
+    serving.play("playbooks/lock.yml", "-e", f"fleet_release={other}")
     lock = yaml.safe_load((serving.inventory / "releases" / f"{other}.lock.yml").read_text())
     # It concerns an image that the host does not use, so that nothing else can be wrong on it.
     next(image for image in lock["images"] if image["generation"] == "a3")["sha256"] = "0" * 64
