@@ -221,7 +221,8 @@ def lines(report: Mapping[str, Any]) -> list[Line]:
     found += [("mixed: %s" % words, "error") for words in report["mixed"]]
     found += [(_missing(entry), "warning") for entry in report["not_on_it"]]
     found += [(words, "warning") for words in _reasons(report)]
-    found += [(words, None) for words in [_counted(report), *["note: %s" % note for note in report["notes"]]]]
+    notes = ["note: %s" % _first_line(note) for note in report["notes"]]
+    found += [(words, None) for words in [_counted(report), *notes]]
     return found
 
 
@@ -251,13 +252,13 @@ def _replica_table(report: Mapping[str, Any]) -> Table:
     for row in report["hosts"]:
         wave = "-" if row["wave"] is None else str(row["wave"])
         if not row["replicas"]:
-            rows.append((row["host"], "-", wave, "-", "-", "-", _outcome(row["outcome"], row["why"])))
+            rows.append((row["host"], "-", wave, "-", "-", "-", _outcome(row["outcome"], _found(row["why"]))))
             tones.append(_tone(row["outcome"]))
         for replica in row["replicas"]:
             touched = row["outcome"] in _WORDS
             times = [time_text(replica[key]) if touched else "-" for key in ("out_seconds", "start_seconds")]
             outcome = replica["outcome"] or row["outcome"]
-            words = _outcome(outcome, replica["why"] or row["why"])
+            words = _outcome(outcome, _found(replica["why"] or row["why"]))
             release = str(replica["release"] or UNKNOWN)
             rows.append((replica["name"], release, wave, *times, _bench_text(replica["bench"]), words))
             tones.append(_tone(outcome))
@@ -310,7 +311,17 @@ def _seconds(value: Optional[float]) -> str:
 
 
 def _missing(entry: Mapping[str, str]) -> str:
-    return "%s does not serve it: %s" % (entry["host"], _outcome(entry["outcome"], entry["why"]))
+    return "%s does not serve it: %s" % (entry["host"], _outcome(entry["outcome"], _first_line(entry["why"])))
+
+
+def _first_line(why: str) -> str:
+    """What was found, needed and is to be done, without the lines of a log behind it."""
+    return why.partition("\n")[0]
+
+
+def _found(why: str) -> str:
+    """What was found, for a table: what is to be done stands below it."""
+    return _first_line(why).partition("; needed ")[0]
 
 
 def _reasons(report: Mapping[str, Any]) -> list[str]:

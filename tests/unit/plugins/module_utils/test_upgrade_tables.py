@@ -255,6 +255,17 @@ def test_why_a_host_does_not_serve_it_is_told():
     assert "- h1 does not serve it: left alone: a fan" in report.markdown(found)
 
 
+def test_a_log_stands_in_the_data_alone():
+    why = "u@0: found no new line; needed a sign of life. Fix: look\nlast lines of the log:\n    INFO x"
+    host = report.Host("h1", outcome="rolled_back", why=why, replicas=served("old"))
+    found = report.build([host], report.Run("C1", "upgrade", "new", notes=["h1: " + why]))
+    text = text_of(found)
+    assert "rolled back: u@0: found no new line\n" in text + "\n"
+    assert "h1 does not serve it: rolled back: u@0: found no new line; needed a sign of life. Fix: look" in text
+    assert "INFO x" not in text
+    assert found["hosts"][0]["why"] == why
+
+
 def test_what_tables_hold_cannot_break_them():
     table = Table(("A", "B"), [("a|b", "\x1b[31m")], ["error"])
     assert table.markdown()[2] == "| a\\|b | \\x1b[31m |"
