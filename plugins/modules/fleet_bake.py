@@ -129,8 +129,8 @@ wave:
   sample: 1
 stop:
   description: >-
-    Why the upgrade stops after this bake; empty where it goes on. C(kind) is V(bad) where what was changed goes back, and
-    V(asks) where an operator is asked.
+    Why the upgrade stops after this bake; empty where it goes on. C(kind) is V(bad) where what was changed goes back,
+    and V(asks) where an operator is asked.
   returned: success
   type: dict
   sample: {}
