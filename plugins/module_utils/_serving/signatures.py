@@ -105,6 +105,12 @@ SIGNATURES: tuple[Signature, ...] = (
         "under load: lower max-num-seqs, or take a newer image and driver",
     ),
     _signature(
+        "device_lost",
+        r"\bEL0001\b|Device\[\d+\] lost heartbeat|reason=lost heartbeat|\b507010\b",
+        "the driver has lost a chip of this replica",
+        "npu-smi info -t health -i N and dmesg name the chip; reboot the host. If it comes back, exchange the card",
+    ),
+    _signature(
         "npu_error",
         r"\bE[ZIHLJE]9999\b|\bERR00100\b",
         "CANN reports an inner error",
@@ -141,6 +147,12 @@ SIGNATURES: tuple[Signature, ...] = (
         r"No module named 'vllm\.benchmarks",
         "Python finds vLLM's source tree in the working directory instead of the package",
         "run with -w /, as vllm_serve does",
+    ),
+    _signature(
+        "proxy",
+        r"ProxyError|Cannot connect to proxy|Tunnel connection failed|407 Proxy Authentication Required",
+        "the engine sends requests to its own host, or to other hosts of the fleet, through a proxy",
+        "see preflight (NET-…) for where the proxy is set; no_proxy must name this host, 127.0.0.1 and the other hosts",
     ),
     _signature(
         "docker_down",

@@ -19,6 +19,9 @@ FAILURE_UNIT = "ascend-fleet-failed@.service"
 _WAIT = "wait-for-chips.sh"
 _DELAY = "delay-start.sh"
 _REPORT = "report-failure.sh"
+_LIMITS = "keep-within-limits.sh"
+#: What the log folder and the cache folder of a replica may hold, in MiB, before old files go.
+LOG_MB, CACHE_MB = 1024, 20480
 _HEAD = "#!/bin/sh\n%s changes here are overwritten.\n" % MARK
 
 _WAIT_TEXT = r"""# Wait until the device nodes of one replica exist and npu-smi says that its chips work.
@@ -30,6 +33,9 @@ npu_smi=$2
 shift 2
 lock=${ASCEND_FLEET_LOCK:-/run/ascend-fleet-npu-smi.lock}
 pause=${ASCEND_FLEET_PAUSE:-10}
+
+# What earlier starts have left; nothing of it can keep this start from going on.
+sh "${0%/*}/@LIMITS@" 2>/dev/null || :
 
 uptime() { cut -d. -f1 /proc/uptime; }  # the wall clock may jump while a host boots
 
@@ -84,6 +90,44 @@ while :; do
 done
 """
 
+_LIMITS_TEXT = r"""# Keep what engines have written within limits: CANN's logs and the caches of every replica.
+# Usage: keep-within-limits.sh [UNIT_DIR]
+# CANN limits the logs of one process; each start has new processes. While a folder is too large, its oldest files go.
+# Engines can write there: no link is followed, and find removes by descriptor.
+set -u
+units=${1:-/etc/systemd/system}
+
+# keep FOLDER MIB MINUTES...: remove files older than so many minutes, fewer and fewer, until it holds so many MiB.
+keep() {
+    where=$1
+    limit=$2
+    shift 2
+    [ -d "$where" ] && [ ! -L "$where" ] || return 0
+    (
+        real=$(cd -P -- "${where%/*}" && pwd -P)/${where##*/}
+        cd -P -- "$where" && [ "$(pwd -P)" = "$real" ] || exit 0
+        for minutes in "$@"; do
+            size=$(du -smx . 2>/dev/null | cut -f1)
+            [ "${size:-0}" -gt "$limit" ] || exit 0
+            find . -xdev -type f -mmin "+$minutes" -delete 2>/dev/null
+        done
+    )
+    return 0
+}
+
+for unit in "$units"/vllm-*@*.service; do
+    [ -f "$unit" ] && head -n 1 "$unit" | grep -q "^@MARK@" || continue
+    folder=$(sed -n 's/^Directory=//p' "$unit" | head -n 1)
+    case $folder in
+    *..*) continue ;;
+    /*/replicas/*) ;;
+    *) continue ;;
+    esac
+    keep "$folder/log" "${ASCEND_FLEET_LOG_MB:-@LOG_MB@}" 43200 10080 4320 1440 360 60 10
+    keep "$folder/cache" "${ASCEND_FLEET_CACHE_MB:-@CACHE_MB@}" 129600 43200 20160 10080 4320 1440
+done
+"""
+
 _DELAY_TEXT = r"""# Wait longer before each further start, where systemd cannot (RestartSteps= came with version 254).
 # Usage: delay-start.sh UNIT
 set -u
@@ -125,8 +169,10 @@ ExecStart=/bin/sh %s %%i
 def support_files(unit_dir: str, config_dir: str) -> dict[str, str]:
     """Path and text of every file that the units use."""
     delay = _DELAY_TEXT.replace("@SECONDS@", str(RESTART_SECONDS)).replace("@MAX_SECONDS@", str(RESTART_MAX_SECONDS))
+    limits = _LIMITS_TEXT.replace("@MARK@", MARK).replace("@LOG_MB@", str(LOG_MB))
     return {
-        os.path.join(config_dir, _WAIT): _HEAD + _WAIT_TEXT,
+        os.path.join(config_dir, _LIMITS): _HEAD + limits.replace("@CACHE_MB@", str(CACHE_MB)),
+        os.path.join(config_dir, _WAIT): _HEAD + _WAIT_TEXT.replace("@LIMITS@", _LIMITS),
         os.path.join(config_dir, _DELAY): _HEAD + delay,
         os.path.join(config_dir, _REPORT): _HEAD + _REPORT_TEXT,
         os.path.join(unit_dir, FAILURE_UNIT): _FAILURE_UNIT_TEXT % (MARK, os.path.join(config_dir, _REPORT)),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -170,3 +171,73 @@ def test_every_program_is_plain_shell_and_bears_our_mark(tmp_path):
         if path.endswith(".sh"):
             (tmp_path / "script").write_text(text, encoding="utf-8")
             assert subprocess.run(["/bin/sh", "-n", str(tmp_path / "script")], check=False).returncode == 0
+
+
+class TestLimits:
+    @pytest.fixture
+    def replica(self, tools):
+        folder = tools.root / "data" / "replicas" / "vllm-q-0"
+        for name in ("log", "cache"):
+            (folder / name).mkdir(parents=True)
+        unit = "# Managed by ascend.fleet: x\n[X-AscendFleet]\nDirectory=%s\n" % folder
+        (tools.root / "etc" / "vllm-q@0.service").write_text(unit, encoding="utf-8")
+        return folder
+
+    @staticmethod
+    def file(path, days=0.0, size=400000):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x" * size)
+        when = time.time() - days * 86400
+        os.utime(path, (when, when))
+        return path
+
+    @staticmethod
+    def keep(tools, megabytes=1):
+        environment = {**os.environ, "ASCEND_FLEET_LOG_MB": str(megabytes), "ASCEND_FLEET_CACHE_MB": str(megabytes)}
+        argv = ["/bin/sh", str(tools.root / "etc" / "keep-within-limits.sh"), str(tools.root / "etc")]
+        done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+    def test_the_oldest_logs_go_until_the_rest_fits(self, tools, replica):
+        kept = [self.file(replica / "log" / "debug" / ("plog-%d.log" % n), days) for n, days in enumerate((0, 0.1))]
+        gone = [self.file(replica / "log" / "run" / ("plog-%d.log" % n), days) for n, days in enumerate((40, 20, 2))]
+        self.keep(tools)
+        assert all(path.exists() for path in kept)
+        assert not any(path.exists() for path in gone)
+
+    def test_what_fits_stays_however_old_it_is(self, tools, replica):
+        old = [self.file(replica / name / "old.log", 400) for name in ("log", "cache")]
+        self.keep(tools)
+        assert all(path.exists() for path in old)
+
+    def test_a_cache_of_today_stays_whatever_its_size(self, tools, replica):
+        new = self.file(replica / "cache" / "vllm" / "torch_compile_cache" / "a", 0.5, 3000000)
+        old = self.file(replica / "cache" / "vllm" / "torch_compile_cache" / "b", 2)
+        self.keep(tools)
+        assert new.exists()
+        assert not old.exists()
+
+    def test_links_lead_nowhere(self, tools, replica):
+        outside = self.file(tools.root / "outside" / "precious", 400, 3000000)
+        (replica / "log" / "link").symlink_to(outside.parent)
+        (replica / "cache").rmdir()
+        (replica / "cache").symlink_to(outside.parent)
+        self.file(replica / "log" / "plog.log", 400, 3000000)
+        self.keep(tools)
+        assert outside.exists()
+        assert not (replica / "log" / "plog.log").exists()
+
+    @pytest.mark.parametrize("change", [("# Managed by ascend.fleet: x", "# mine"), ("/replicas/", "/replicas/../")])
+    def test_only_folders_of_replicas_of_ours(self, tools, replica, change):
+        unit = tools.root / "etc" / "vllm-q@0.service"
+        unit.write_text(unit.read_text().replace(*change))
+        old = self.file(replica / "log" / "plog.log", 400, 3000000)
+        self.keep(tools)
+        assert old.exists()
+
+    def test_a_start_keeps_the_limits_first(self, tools, replica):
+        script = tools.root / "etc" / "keep-within-limits.sh"
+        script.write_text("touch %s/ran\nexit 3\n" % tools.root)
+        tools.npu_smi_says(GOOD)
+        done = tools.run("wait-for-chips.sh", "0", str(tools.npu_smi), NODE, "0:0")
+        assert (done.returncode, (tools.root / "ran").exists()) == (0, True)
