@@ -28,6 +28,8 @@ from sim_state import DRIVER_INFO, HCCN_CONF, INSTALL_INFO, chip_index, faults, 
 
 # What containers see of the tools' code: the folder of the driver's libraries is mounted in every way of running one.
 LIBRARY_PATH = "/usr/local/Ascend/driver/lib64/.ascend-sim"
+#: Beside a version file: at so many boots more what is installed there does not run yet.
+BOOTS_WITHOUT = ".ascend-sim-boots-without"
 NPU_SMI_PATHS = ("/usr/local/sbin/npu-smi", "/usr/local/bin/npu-smi")
 # A tool that only reads, at its real place.
 STARTER = """#!/usr/bin/env -S python3 -I -S
@@ -86,15 +88,30 @@ def command_install(options: argparse.Namespace) -> int:
     return 0
 
 
+def takes_effect(info: str) -> bool:
+    """Whether what lies installed beside ``info`` runs from this boot on; a package may want more than one boot."""
+    path = rooted(os.path.join(os.path.dirname(info), BOOTS_WITHOUT))
+    try:
+        with open(path, encoding="utf-8") as stream:
+            left = int(stream.read())
+    except FileNotFoundError:
+        return True
+    if left > 1:
+        write_file(os.path.join(os.path.dirname(info), BOOTS_WITHOUT), f"{left - 1}\n")
+    else:
+        os.unlink(path)
+    return False
+
+
 def command_boot(_options: argparse.Namespace) -> int:
     """What the kernel and the driver do at boot: load the installed driver, make the nodes."""
     with changing_state() as state:
         installed = read_version(DRIVER_INFO, "version")
-        if installed is not None and installed != state["driver_version"]:
+        if installed is not None and installed != state["driver_version"] and takes_effect(DRIVER_INFO):
             state["driver_version"] = state["npu_smi_version"] = installed
             state["layout"] = "114" if installed.startswith("26.") else "96"
         firmware = read_version(FIRMWARE_INFO, "version")
-        if firmware is not None:
+        if firmware is not None and takes_effect(FIRMWARE_INFO):
             state["firmware_version"] = firmware
             state["firmware_package_version"] = read_version(FIRMWARE_INFO, "package_version") or firmware
         for name in ("process-held", "port-taken"):  # they do not survive a boot
