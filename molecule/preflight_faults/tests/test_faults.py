@@ -90,6 +90,36 @@ def test_a_whole_fleet_passes(request, tmp_path):
     assert report["findings"] == [], output
 
 
+SITE = [
+    {
+        "id": "SITE-001",
+        "title": "A container that the site forbids",
+        "query": "node.docker.containers[?name == 'someone-elses-training'].name",
+        "expect": "empty",
+        "fix": "remove it",
+    }
+]
+
+
+def test_a_check_of_the_site_joins_the_findings_and_is_ignored_like_them(request, tmp_path):
+    inventory = request.config.getoption("ansible_inventory")
+    fleet("break", "a2-1", "card-held", "2")
+    options = ("-e", json.dumps({"npu_preflight_site_checks": SITE}), "--limit", "a2-1")
+    junit = tmp_path / "report.xml"
+    status, output = playbook(inventory, "playbooks/preflight.yml", *options, "-e", f"npu_preflight_junit_path={junit}")
+    assert status == 2, output
+    assert "SITE-001 A container that the site forbids" in output
+    assert 'name="SITE-001 A container that the site forbids"><failure' in junit.read_text()
+    report = tmp_path / "drift.json"
+    ignore = json.dumps({"npu_preflight_ignore": ["SITE-001"]})
+    status, output = playbook(
+        inventory, "playbooks/drift.yml", *options, "-e", ignore, "-e", f"fleet_drift_json={report}"
+    )
+    assert status == 2, output  # nothing is deployed here
+    found = {f["id"]: f["ignored"] for f in json.loads(report.read_text())["findings"]}
+    assert (found["SITE-001"], found["DRF-002"]) == (True, False)
+
+
 GONE = """\
 all:
   vars: {fleet_release: qwen3_5_27b_v0}
