@@ -7,7 +7,7 @@ PYTHON ?= python3
 TOOLS = set -e; bin=$$(tests/tools/toolset.sh $(PYTHON))/bin;
 
 .DEFAULT_GOAL := help
-.PHONY: help tools test lint unit demo demo-down serving upgrade benchmark bench test-down check-argv docs clean
+.PHONY: help tools test lint unit demo demo-down serving upgrade driver monitoring benchmark bench test-down check-argv docs clean
 
 help: ## Show the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,12 @@ serving: ## Change and break a simulated fleet under load, in all the ways there
 
 upgrade: ## Take a simulated fleet under load from release to release, good and bad ones, in all the ways there are; print what a client noticed
 	@$(TOOLS) ASCEND_UPGRADE_EVENTS=all exec $$bin/python tests/tools/molecule.py upgrade
+
+driver: ## Change driver and firmware of a simulated fleet under load, with good and bad packages, through reboots; print what a client noticed
+	@$(TOOLS) ASCEND_DRIVER_EVENTS=all exec $$bin/python tests/tools/molecule.py driver
+
+monitoring: ## Watch a simulated fleet with a real Prometheus while chips, engines and hosts break
+	@$(TOOLS) exec $$bin/python tests/tools/molecule.py monitoring
 
 benchmark: ## Run benchmark.yml on a simulated fleet in all the ways there are
 	@$(TOOLS) ASCEND_BENCHMARK_RUNS=all exec $$bin/python tests/tools/molecule.py benchmark

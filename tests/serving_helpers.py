@@ -246,7 +246,7 @@ class Load:
             play.kill()
         assert found in status, f"status {found}: {play.output[-6000:]}"
 
-    def kill_play_when(self, probe: Callable[[], bool], name: str, *options: str, timeout: float = 120) -> None:
+    def kill_play_when(self, probe: Callable[[], bool], name: str, *options: str, timeout: float = 600) -> None:
         """Start a playbook, and kill it with everything it started when something is so."""
         play = Play(self._log_of(name), playbook_command(str(self.inventory / "hosts.yml"), name, *options))
         try:

@@ -14,7 +14,7 @@ from ..module_utils._base.native import to_native_types
 from ..module_utils._serving import waves
 from ..module_utils._serving.settings import ServingError
 from ..module_utils._upgrade import gate, window
-from ..plugin_utils import _load, _wave_plan
+from ..plugin_utils import _gateway_samples, _load, _wave_plan
 from ..plugin_utils._host_releases import Release, Releases, reader
 from ..plugin_utils._play_variables import PlayVariables
 from ..plugin_utils._progress_lines import display
@@ -200,17 +200,8 @@ class Gate:
         return self._hosts.registered(name, self._options["sample_variable"]) or None
 
     def _gateways(self, names: Sequence[str]) -> dict[str, Optional[dict[str, Any]]]:
-        """What hosts with a gateway have said; where HAProxy takes nobody out of traffic, none is needed."""
-        found: dict[str, Optional[dict[str, Any]]] = {}
+        """What hosts with a gateway have said."""
         shared = [str(h) for h in (self._vars.get("groups") or {}).get("gateways") or []]
-        for name in names:
-            try:
-                variables = self._play.of(name)
-                driver, placement = variables["vllm_gateway_traffic"], variables["vllm_gateway_placement"]
-            except Exception:  # noqa: S112 - the host's release says that its variables cannot be used
-                continue
-            if driver == "haproxy" and placement == "hosts" and name in self._in_play.alive:
-                found[name] = self._sample(name)
-            elif driver == "haproxy" and placement == "gateways":
-                found.update({gateway: self._sample(gateway) for gateway in shared})
-        return found
+        return _gateway_samples.samples(
+            names, shared, variables_of=self._play.of, sample_of=self._sample, alive=self._in_play.alive
+        )

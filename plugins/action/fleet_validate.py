@@ -14,9 +14,11 @@ from ansible.plugins.action import ActionBase
 
 from ..module_utils._base.native import to_native_types
 from ..module_utils._release import inventory, variables
-from ..plugin_utils import _fleet_check, _gateway, _host_variables, _locks
+from ..plugin_utils import _fleet_check, _gateway, _host_variables, _locks, _site_checks
 
 COLLECTION = Path(__file__).resolve().parents[2]
+#: Hosts beside the NPU hosts whose variables are checked.
+_OTHER_GROUPS = ("artifact_mirrors", "gateways", "monitoring")
 
 
 def stale_copy(playbook_dir: str, loaded: Path = COLLECTION) -> Optional[inventory.Mistake]:
@@ -63,10 +65,8 @@ class ActionModule(ActionBase):
         groups = to_native_types(dict(task_vars.get("groups", {})))
         npu_hosts = groups.get("npu_hosts", [])
         reader = _host_variables.Reader(task_vars.get("hostvars"), self._templar, self._loader)
-        hosts = [
-            reader.host(name)
-            for name in dict.fromkeys([*npu_hosts, *groups.get("artifact_mirrors", []), *groups.get("gateways", [])])
-        ]
+        others = (name for group in _OTHER_GROUPS for name in groups.get(group, []))
+        hosts = [reader.host(name) for name in dict.fromkeys([*npu_hosts, *others])]
         mistakes = inventory.validate_fleet(groups, hosts)
         stale = stale_copy(str(task_vars.get("playbook_dir", "")))
         if stale:
@@ -78,6 +78,7 @@ class ActionModule(ActionBase):
         if not boolean(self._templar.template(task_vars.get("fleet_relock") or False), strict=False):
             errors.update(_locks.check(releases.values(), known))
         mistakes += _fleet_check.check_layouts(npu, releases)
+        mistakes += inventory.group_by_host([(h.name, found) for h in hosts for found in _site_checks.mistakes(h)])
         mistakes += _gateway.check_gateways(groups, hosts, releases, self._loader)
         if mistakes or errors:
             # The message alone: Ansible prints a failed task's whole result, and saying all of it twice hides it.

@@ -16,13 +16,11 @@ from ..module_utils._base.files import write_atomically
 from ..module_utils._base.native import to_native_types
 from ..module_utils._npu import hardware
 from ..module_utils._preflight import report as _preflight
-from ..plugin_utils import _tables
+from ..plugin_utils import _site_checks, _tables
 from ..plugin_utils._play_variables import HostVariables, PlayVariables
 from ..plugin_utils._preflight_plan import HostSettings, findings_of_all, settings_of
-from ..plugin_utils._registered import MOST, PlayHosts, failure
+from ..plugin_utils._registered import PlayHosts, unread, wrong_strategy
 
-#: Strategies under which every host has ended a task before any host begins the next one.
-_STRATEGIES = ("linear", "debug")
 #: Roles whose settings decide what a host needs, and which the play may leave to another one.
 _ROLES = ("model_artifacts", "vllm_serve", "vllm_gateway", "npu_preflight")
 
@@ -51,9 +49,9 @@ class ActionModule(ActionBase):
             },
             required_if=[("check", True, ("result_variable",))],
         )
-        strategy = str(self._task.get_play().strategy).rsplit(".", 1)[-1]
-        if strategy not in _STRATEGIES:
-            result.update(failed=True, msg=_wrong_strategy(strategy))
+        wrong = wrong_strategy(self._task)
+        if wrong:
+            result.update(failed=True, msg=wrong)
             return result
         findings: dict[str, Any] = {}
         settings: dict[str, HostSettings] = {}
@@ -94,7 +92,8 @@ class ActionModule(ActionBase):
             findings, settings = self._check(options, task_vars, present, about, reasons)
         else:
             findings = _collect(options, task_vars, present, about, reasons)
-        return _preflight.build(hosts.everyone, findings, about, reasons), findings, settings
+        own = _site_checks.entries([check for host in settings.values() for check in host.site_checks])
+        return _preflight.build(hosts.everyone, findings, about, reasons, site_checks=own), findings, settings
 
     def _check(
         self,
@@ -148,14 +147,6 @@ def stopped(report: Mapping[str, Any], settings: Mapping[str, HostSettings]) -> 
     return found
 
 
-def _wrong_strategy(strategy: str) -> str:
-    return (
-        "found strategy %s; needed linear (the default) or debug: with others the hosts are not at the same task when "
-        "the report is made, and those that are behind would be reported as not checked. Fix: remove `strategy` from "
-        "the play, and the variable ANSIBLE_STRATEGY or `strategy` in ansible.cfg" % strategy
-    )
-
-
 def _collect(
     options: Mapping[str, Any],
     task_vars: Mapping[str, Any],
@@ -182,17 +173,6 @@ def _collect(
         except Exception as exc:  # one host's broken variables must not hide another's findings
             reasons[host] = "its findings cannot be read: %s" % exc
     return findings
-
-
-def unread(result: Any) -> Optional[str]:
-    """Why a registered result of ``npu_info`` holds no node, in a line; None when it holds one."""
-    result = to_native_types(result)
-    if isinstance(result, Mapping) and isinstance(result.get("node"), Mapping):
-        return None
-    if not isinstance(result, Mapping):
-        return "it was not read"
-    words = failure(result, most=MOST)
-    return words if result.get("unreachable") else "reading it failed: %s" % words
 
 
 def describe(node: Any) -> str:

@@ -35,8 +35,8 @@ options:
         records. An image that a container of somebody else uses stays.
       - V(sharing) ends transfers to and from other hosts.
       - V(artifacts) removes image archives and weights, and what a mirror holds.
-      - V(service) removes what replicas have left, what ended jobs of this collection have left in O(async_dir), and
-        O(configuration).
+      - V(service) removes what replicas have left, the monitoring, what ended jobs of this collection have left in
+        O(async_dir), and O(configuration).
       - V(gateway) is of the plan alone. M(ascend.fleet.vllm_gateway) removes it.
       - Without it, O(run_tags), O(skip_tags), O(images) and O(artifacts) decide.
     type: list
@@ -180,6 +180,7 @@ from ..module_utils._host.haproxy import Haproxy
 from ..module_utils._host.service import UNIT_DIR, ServiceHost
 from ..module_utils._host.systemd import Systemd, SystemdError
 from ..module_utils._images.prune import images_of_this_collection
+from ..module_utils._monitoring.removal import MonitoringRemoval
 from ..module_utils._serving import gateway_floating, removal_plan
 from ..module_utils._serving import units as _units
 from ..module_utils._serving.deployed import UnitsError, deployed
@@ -247,6 +248,7 @@ class Removal:
         self.roots = sorted(self.own | named)
         host_data.check_roots(self.roots)
         self.containers = self._look_at(tools.docker.containers)
+        self._monitoring = MonitoringRemoval(tools.systemd, tools.unit_dir)
 
     def plan(self, phases: list[str]) -> dict[str, Any]:
         """What goes and what stays."""
@@ -295,6 +297,8 @@ class Removal:
         for name, files in MIRROR_SERVICES.items():
             for step in host.to_remove(name, self._paths(files)):
                 yield Thing("mirror", "mirror", step)
+        for step in self._monitoring.steps:
+            yield Thing("service", "monitoring", step)
         for unit in self._tools.systemd.loaded(SHARING_UNITS):
             yield Thing("sharing", "transfer", unit)
 
@@ -377,7 +381,11 @@ class Removal:
                     self._tools.docker.remove_image(image_id, force=True)
                 host_data.remove_paths([name for name in names if name not in images])
             elif phase in ("artifacts", "service"):
-                host_data.remove_paths([name for name in names if name != self._configuration])
+                if phase == "service":
+                    self._monitoring.carry_out()
+                kinds = {e["name"]: e["kind"] for e in plan["removed"] if e["phase"] == phase}
+                paths = [name for name in names if name != self._configuration and kinds[name] != "monitoring"]
+                host_data.remove_paths(paths)
         gone = [path for root in self.roots for path in host_data.remove_empty(root)]
         if any((e["phase"], e["name"]) == ("service", self._configuration) for e in plan["removed"]):
             host_data.remove_paths([self._configuration])

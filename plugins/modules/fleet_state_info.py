@@ -22,6 +22,11 @@ options:
         digest.
       - It holds secrets. Use C(no_log) for the task.
     type: str
+  benchmarks:
+    description: Whether to return the newest benchmark results that the host keeps.
+    type: bool
+    default: false
+    version_added: 0.2.0
 attributes:
   check_mode:
     description: Changes nothing in any mode.
@@ -128,6 +133,35 @@ deployment:
       - {unit: vllm-qwen3.5@0.service, url: "http://127.0.0.1:8010", served_model_name: qwen3.5}
     endpoints:
       - {unit: vllm-qwen3.5@0.service, replica: 0, url: "http://127.0.0.1:8010", port: 8010, indices: [0, 1, 2, 3]}
+benchmarks:
+  description:
+    - The newest result of each replica, workload and kind that the host keeps, with what it was compared with.
+    - C(figures) are the numbers that are judged, C(reference) of one is null where it was compared with nothing.
+      C(trend) is the throughput of the last ten results under the same conditions. C(findings) are as
+      M(ascend.fleet.bench_report) has them, without those that compare replicas.
+    - Null where they cannot be read.
+  returned: when O(benchmarks) is true
+  type: list
+  elements: dict
+  sample:
+    - unit: vllm-qwen3.5@0.service
+      replica: 0
+      workload: text_2048_output_2048
+      kind: full
+      run: 20261129T184000Z
+      finished: "2026-11-29T18:47:05Z"
+      baseline: true
+      problem: ""
+      with: ""
+      outcome: ""
+      reason: ""
+      figures:
+        - metric: output_throughput
+          value: 1210.0
+          reference: null
+          worse: false
+      trend: [1210.0]
+      findings: []
 problems:
   description: What could not be read beside that, a line each.
   returned: success
@@ -142,6 +176,7 @@ from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils._bench import history, summary
 from ..module_utils._serving.deployed import UnitsError, deployed
 from ..module_utils._serving.plan import endpoints
 from ..module_utils._upgrade import deployment, lease, state
@@ -175,6 +210,17 @@ def about() -> dict[str, Any]:
     }
 
 
+def benchmarks(problems: list[str]) -> Optional[list[dict[str, Any]]]:
+    """The newest results of the host; None with a problem where they cannot be read."""
+    try:
+        records, notes = history.read()
+    except history.HistoryError as exc:
+        problems.append(str(exc))
+        return None
+    problems += notes
+    return summary.newest(records)
+
+
 def is_deployed(wanted: deployment.Deployment) -> bool:
     """Whether the units of the host are those of a deployment, with the same configurations."""
     return {str(u["name"]): u["config_hash"] for u in deployed()} == {
@@ -204,7 +250,9 @@ def asked(name: str, known: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     """Read it."""
-    module = AnsibleModule(argument_spec={"deployment": {}}, supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec={"deployment": {}, "benchmarks": {"type": "bool", "default": False}}, supports_check_mode=True
+    )
     name = module.params["deployment"]
     if name is not None and name not in NAMES and not _DIGEST.match(name):
         module.fail_json(
@@ -215,6 +263,8 @@ def main() -> None:
         result = about()
         if name is not None:
             result["deployment"] = asked(name, result)
+        if module.params["benchmarks"]:
+            result["benchmarks"] = benchmarks(result["problems"])
     except (state.StateError, deployment.DeploymentError, lease.LeaseError, UnitsError) as exc:
         module.fail_json(msg=str(exc))
     module.exit_json(changed=False, **result)

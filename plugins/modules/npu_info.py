@@ -12,8 +12,8 @@ version_added: 0.1.0
 short_description: Gather everything about an Ascend NPU server in one call
 description:
   - Reads C(npu-smi), the device nodes, the PCI bus, the version files of driver, firmware and CANN, the holders of
-    the cards,
-    docker, disks, ports, systemd and a few kernel settings, joins them and returns one structure.
+    the cards, docker, disks, ports, systemd, what runs for each unit of this collection, and a few kernel settings,
+    joins them and returns one structure.
   - Every external command has a deadline. What cannot be read is data (RV(node.problems), C(node.npu_smi.error),
     C(node.docker.error)), never a failure of the module, so that a broken host can be described like any other.
 author:
@@ -24,25 +24,23 @@ options:
       - Which parts to read. C(all) is everything, C(min) only what the host is (name, architecture, operating system);
         a name with C(!) before it is left out.
       - C(board) (firmware and faults, one call of C(npu-smi) per card) and C(topology) need C(npu).
-      - The names are C(npu), C(board), C(topology), C(versions), C(docker), C(disk), C(network), C(systemd), C(system).
+      - The names are C(npu), C(board), C(topology), C(versions), C(docker), C(disk), C(network), C(systemd), C(system),
+        C(serving).
     type: list
     elements: str
     default: [all]
   paths:
-    description:
-      - Paths whose file systems are measured. A path that does not exist yet counts for the folder that would hold it.
+    description: Paths whose file systems are measured; for one that is not there yet, the folder that would hold it.
     type: list
     elements: path
     default: [/var/lib/ascend-fleet]
   ports:
-    description:
-      - TCP ports to report listeners of. An empty list reports every listening port.
+    description: TCP ports to report listeners of. An empty list reports every listening port.
     type: list
     elements: int
     default: []
   timeout:
-    description:
-      - Deadline of each external command, in seconds.
+    description: Deadline of each external command, in seconds.
     type: float
     default: 30
 attributes:
@@ -167,6 +165,7 @@ node:
           memory_total_mb: 0
           hbm_used_mb: 3407
           hbm_total_mb: 65536
+          hbm_free_mb: 62129
           index: 0
           node: /dev/davinci0
           node_present: true
@@ -195,17 +194,9 @@ node:
       type: list
       elements: dict
       sample:
-        - npu_id: 4
-          chip_id: 0
-          index: 4
-          pid: 1601114
-          name: python
-          memory_mb: 18429
-          container: {id: 3f4e, name: training, image: "pytorch:latest", runtime: docker}
-          unit: null
-          managed: false
-          on_host: true
-          container_pid: null
+        - {npu_id: 4, chip_id: 0, index: 4, pid: 1601114, name: python, memory_mb: 18429, unit: null, managed: false,
+           container: {id: 3f4e, name: training, image: "pytorch:latest", runtime: docker}, on_host: true,
+           container_pid: null}
     device_nodes:
       description: Device nodes of the NPUs and of their managers.
       type: list
@@ -243,6 +234,10 @@ node:
             innerversion: V100R001C25SPC001B212
             compatible_version: [V100R001C23]
         install_info: {username: HwHiAiUser}
+    driver_change:
+      description: The open change of driver and firmware of a host in maintenance. Null where none is.
+      type: dict
+      sample: null
     docker:
       description: The docker daemon with its containers and images.
       type: dict
@@ -265,6 +260,7 @@ node:
         root_mount: /
         architecture: aarch64
         live_restore: false
+        registry_mirrors: ["https://mirror.example.com/"]
         security_options: ["name=seccomp,profile=builtin"]
         warnings: []
         containers: []
@@ -414,6 +410,27 @@ node:
       elements: dict
       sample:
         - {package: docker, running: 24.0.7, installed: 26.1.4}
+    serving:
+      description:
+        - What runs for each unit of this collection; null where it was not asked for. Values under the name of a secret
+          and passwords in URLs are shown as C(***). C(errors) says by subject (C(units), C(systemd), C(docker)) what
+          could not be read; C(units), or C(container) of each, is then null because nobody knows.
+        - C(content) is the unit's file, C(environment) its file of variables, C(drop_ins) files that change it,
+          C(inherited) variables of the image, C(contents) what was recorded when the image was verified, else null.
+      type: dict
+      sample:
+        systemd_version: 249
+        errors: {}
+        units:
+          - {name: vllm-qwen3.5@0.service, replica: 0, served_model_name: qwen3.5, release: qwen3_5_27b_v0, port: 8010,
+             container_name: vllm-qwen3.5-0, config_hash: 9b1f…, image: "sha256:4bcf…", weights: /var/lib/…,
+             directory: /var/lib/…, content: "# Managed by …", weights_content: 3f4e…, indices: [0], drop_ins: [],
+             environment: {VLLM_API_KEY: "***"}, active: active, contents: {cann: [8.5.0], components: {vllm: 0.16.0}},
+             container: {id: 0a1b…, name: vllm-qwen3.5-0, state: running, started_at: "2026-11-24T10:00:00Z",
+                         image_id: "sha256:4bcf…", config_hash: 9b1f…, release: qwen3_5_27b_v0, weights_content: 3f4e…,
+                         command: [vllm, serve], environment: {PATH: /usr/bin}, inherited: [PATH], privileged: false,
+                         mounts: [{source: /data, destination: /data, read_only: true}], devices: [/dev/davinci0],
+                         network_mode: host, shm_bytes: 107374182400, security_options: [no-new-privileges]}}
     gathered:
       description: The subsets that were read.
       type: list
@@ -431,6 +448,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._artifacts.presence import present_artifacts
 from ..module_utils._base.text import printable
+from ..module_utils._drift import read as serving
 from ..module_utils._node import collect
 from ..module_utils._node.host import Host
 
@@ -470,6 +488,11 @@ def main() -> None:
         except OSError as exc:
             message = printable("%s: %s" % (exc.filename, exc.strerror))
             node["problems"].append({"subject": "artifacts", "message": message})
+    if "serving" in (node.get("gathered") or []):
+        # What is recorded of images lies beside the artifacts, or where the role vllm_image keeps it by default.
+        folders = [*("%s/images" % path.rstrip("/") for path in module.params["paths"]), serving.RECORDS]
+        node["serving"] = serving.Reader(timeout=module.params["timeout"], records_in=folders).read()
+        node["problems"] += [{"subject": s, "message": m} for s, m in node["serving"]["errors"].items()]
     module.exit_json(changed=False, node=node)
 
 

@@ -33,6 +33,17 @@ options:
       has a gateway of its own or the driver is V(external).
     type: str
     required: true
+  drift_variable:
+    description: >-
+      Name of the host variable with the registered result of M(ascend.fleet.npu_info). With it, the drift of every host
+      is worked out as M(ascend.fleet.drift_report) does, shown in lines below the table, and in RV(report) as C(drift).
+    type: str
+  query:
+    description: >-
+      A JMESPath expression. Just what it selects from RV(report) is printed, in place of the table. Needs the Python
+      library C(jmespath) on the controller.
+    type: str
+    default: ''
   title:
     description: Words for the heading.
     type: str
@@ -57,6 +68,7 @@ attributes:
 seealso:
   - module: ascend.fleet.vllm_status_info
   - module: ascend.fleet.vllm_traffic
+  - module: ascend.fleet.drift_report
 """
 
 EXAMPLES = r"""
@@ -82,6 +94,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+selected:
+  description: What O(query) has selected.
+  returned: when O(query) is given
+  type: raw
+  sample: ["a2-1:0"]
 report:
   description: The table as data. Null is unknown.
   returned: success
@@ -101,6 +118,9 @@ report:
       description: Hosts without a replica.
       type: list
       elements: str
+    drift:
+      description: The drift of all hosts, as RV(ascend.fleet.drift_report#module:report). Only with O(drift_variable).
+      type: dict
     problems:
       description: What else could not be read, a line each.
       type: list

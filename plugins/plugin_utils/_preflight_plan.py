@@ -17,11 +17,12 @@ from ..module_utils._artifacts.plan import SelectionError, artifact_plan
 from ..module_utils._host.docker import pinned_ids
 from ..module_utils._npu import hardware, slots
 from ..module_utils._preflight import findings as _findings
+from ..module_utils._preflight.check import ERROR
 from ..module_utils._preflight.facts import DEFAULT_MEMORY_BYTES
 from ..module_utils._preflight.network import tls_states
 from ..module_utils._serving import plan as _plan
 from ..module_utils._serving.settings import Settings
-from . import _systems
+from . import _site_checks, _systems
 from ._compatibility import compatibility_table
 from ._play_variables import role_settings
 
@@ -145,6 +146,9 @@ class HostSettings:
     gateway_port: Optional[int] = None
     #: The least severity that keeps the host out of the run.
     fail_on: str = "error"
+    #: The site's own checks, and the groups of the host, which they may look at.
+    site_checks: Sequence[Mapping[str, Any]] = ()
+    groups: Sequence[str] = ()
 
 
 def settings_of(variables: Mapping[str, Any]) -> HostSettings:
@@ -163,6 +167,8 @@ def settings_of(variables: Mapping[str, Any]) -> HostSettings:
         require_host_cann=own["require_host_cann"],
         gateway_port=gateway["port"] if gateway["placement"] == "hosts" else None,
         fail_on=own["fail_on"],
+        site_checks=own["site_checks"] or (),
+        groups=[str(name) for name in variables.get("group_names") or ()],
     )
 
 
@@ -193,6 +199,15 @@ def present_artifacts(node: Mapping[str, Any], settings: HostSettings) -> list[d
         if disk["path"] == settings.artifacts_path:
             found += disk.get("artifacts") or []
     return found
+
+
+def site_findings(
+    host: str, node: Mapping[str, Any], release: Mapping[str, Any], settings: HostSettings
+) -> list[dict[str, Any]]:
+    """What the site's own checks find on a host; ValueError where they cannot be applied."""
+    generation = settings.generation or hardware.generation_of_pci(list(node.get("pci") or []))
+    about = _site_checks.about_host(host, settings.groups, generation)
+    return _site_checks.findings(settings.site_checks, node, release, about, settings.ignore)
 
 
 def findings_of_all(
@@ -234,7 +249,8 @@ def findings_of_all(
             fleet_drivers=frozenset(drivers[str(releases[host].get("release"))]),
         )
         try:
-            findings[host] = findings_of(node, releases[host], chosen)
+            found = findings_of(node, releases[host], chosen) + site_findings(host, node, releases[host], own)
+            findings[host] = sorted(found, key=lambda f: (f["ignored"], f["severity"] != ERROR))
         except ValueError as exc:
             reasons[host] = str(exc)
     return findings, reasons

@@ -7,8 +7,12 @@ from __future__ import annotations
 
 from typing import Any, Mapping, Optional
 
+from ..module_utils._base.native import to_native_types
+
 #: Of a longer message a report shows so many characters.
 MOST = 300
+#: Strategies under which every host has ended a task before any host begins the next one.
+_STRATEGIES = ("linear", "debug")
 
 
 def failure(result: Mapping[str, Any], otherwise: str = "no reason was given", most: Optional[int] = None) -> str:
@@ -19,6 +23,31 @@ def failure(result: Mapping[str, Any], otherwise: str = "no reason was given", m
     said = " ".join(str(result.get("msg") or result.get("module_stderr") or otherwise).split())
     words = said if most is None or len(said) <= most else said[: most - 1] + "…"
     return "unreachable: %s" % words if result.get("unreachable") else words
+
+
+def unread(result: Any) -> Optional[str]:
+    """Why a registered result of ``npu_info`` holds no node, in a line; None when it holds one."""
+    result = to_native_types(result)
+    if isinstance(result, Mapping) and isinstance(result.get("node"), Mapping):
+        return None
+    if not isinstance(result, Mapping):
+        return "it was not read"
+    if result.get("skipped"):
+        return "it was unreachable before"
+    words = failure(result, most=MOST)
+    return words if result.get("unreachable") else "reading it failed: %s" % words
+
+
+def wrong_strategy(task: Any) -> Optional[str]:
+    """Why a task cannot report on all hosts of its play; None where it can."""
+    strategy = str(task.get_play().strategy).rsplit(".", 1)[-1]
+    if strategy in _STRATEGIES:
+        return None
+    return (
+        "found strategy %s; needed linear (the default) or debug: with others the hosts are not at the same task when "
+        "the report is made, and those that are behind would be reported as not checked. Fix: remove `strategy` from "
+        "the play, and the variable ANSIBLE_STRATEGY or `strategy` in ansible.cfg" % strategy
+    )
 
 
 class PlayHosts:

@@ -14,7 +14,7 @@ TARGET = ROOT / "docs" / "findings.md"
 
 HEAD = """# Findings
 
-<!-- Written by tests/tools/findings_doc.py from plugins/module_utils/_preflight/ and _bench/. Do not edit. -->
+<!-- Written by tests/tools/findings_doc.py from plugins/module_utils/_preflight/, _drift/ and _bench/. Do not edit. -->
 
 `playbooks/preflight.yml` (and the start of `site.yml`) checks every host for all of these and reports them at once.
 An **error** keeps the host out of the run; a **warning** does not. The ids are stable. What you accept on purpose goes
@@ -24,9 +24,20 @@ into the inventory, for one host, a group or all, and is then reported as ignore
 npu_preflight_ignore: [SYS-008, NET-002]   # 32 GiB suffice for our model; no parameter network here
 ```
 
+A site's own checks, `SITE-…`, are data in the inventory: [site_checks.md](site_checks.md).
+
 %d checks: %d errors, %d warnings.
 """
 
+DRIFT = """
+## Drift
+
+`playbooks/drift.yml` finds these, and `playbooks/status.yml` with `-e fleet_status_drift=true`; [drift.md](drift.md)
+says what is compared with what. They are ignored by the same variable.
+
+| id | | finding | what to do |
+|---|---|---|---|
+"""
 
 BENCHMARK = """
 ## Performance
@@ -42,6 +53,7 @@ the host at the end, unless `vllm_bench_fail_on` is `none`.
 def render() -> str:
     """The text of docs/findings.md."""
     from ansible_collections.ascend.fleet.plugins.module_utils._bench.findings import CATALOGUE as benchmark
+    from ansible_collections.ascend.fleet.plugins.module_utils._drift.findings import catalogue as drift
     from ansible_collections.ascend.fleet.plugins.module_utils._preflight.catalogue import catalogue as all_checks
 
     catalogue = all_checks()
@@ -51,6 +63,8 @@ def render() -> str:
         out.append("\n## %s\n\n| id | | finding | what to do |\n|---|---|---|---|\n" % (area[0].upper() + area[1:]))
         for check in (c for c in catalogue if c["area"] == area):
             out.append(row(check["id"], check["severity"], check["title"], check["what"], check["fix"]))
+    out.append(DRIFT)
+    out += [row(c["id"], c["severity"], c["title"], c["what"], c["fix"]) for c in drift()]
     out.append(BENCHMARK)
     out += [row(k.id, k.severity, k.title, k.what, k.fix) for k in benchmark.values()]
     return "".join(out)

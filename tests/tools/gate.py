@@ -63,6 +63,8 @@ OWN_FLEETS = {
     "molecule-serving": "serving",
     "molecule-upgrade": "upgrade",
 }
+# Scenarios that are no step: `make driver` and `make monitoring` run them.
+BY_HAND = ("driver", "monitoring")
 # It makes the images on a machine that has none yet; the other fleets begin when they are there.
 FIRST = "fleet-up-test"
 SKIPPED = 77  # a step's exit status that says: not possible on this machine (the last line of its output says why)
@@ -96,6 +98,22 @@ def steps() -> list[Step]:
         Step("antsibull-docs", ["bash", "tests/tools/docs.sh", tool]),
         Step("installed-collection", ["bash", "tests/tools/installed.sh", tool]),
         *ansible_test(tool),
+        Step(
+            "promtool", ["bash", "tests/tools/promtool.sh", python], ("plugins/", "roles/", "tests/", "docs/alerts.md")
+        ),
+        # Installs chromium where there is none: not beside the first fleet, which installs packages too.
+        Step(
+            "browser",
+            ["bash", "tests/tools/browser.sh", python],
+            (
+                "plugins/",
+                "tests/browser/",
+                "tests/unit/plugins/plugin_utils/",
+                "tests/tools/browser.sh",
+                "pyproject.toml",
+            ),
+            after=FIRST,
+        ),
         Step(
             "molecule-two_systems",
             [python, "tests/tools/molecule.py", "two_systems"],

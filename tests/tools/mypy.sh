@@ -11,5 +11,5 @@ mypy=("$1" --config-file pyproject.toml)
 export MYPYPATH=$PWD/.collections:tests/sim/engine:tests/sim/silicon:tests/sim:tests/load:tests/tools
 "${mypy[@]}" .collections/ansible_collections/ascend/fleet/plugins tests/sim/fleetsim tests/sim/silicon tests/sim/engine/*.py \
   tests/sim/engine/sim_vllm tests/load/client.py tests/load/serving_load \
-  tests/fleet_helpers.py tests/serving_helpers.py tests/upgrade_helpers.py molecule/upgrade/releases.py tests/tools/gate*.py
+  tests/fleet_helpers.py tests/serving_helpers.py tests/upgrade_helpers.py tests/driver_helpers.py molecule/upgrade/releases.py tests/tools/gate*.py
 MYPYPATH=tests/sim/real_engine:tests/sim/real_engine/stand_ins "${mypy[@]}" tests/sim/real_engine

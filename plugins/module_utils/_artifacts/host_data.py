@@ -23,7 +23,7 @@ from .prune import KINDS, remove_folder, unfinished_removals
 #: Parts of a root, by what is removed. The rest of a root of our own goes with the artifacts.
 SERVICE = (
     "replicas", "state", "evidence", "bench", "watchdog.json", "changing", "traffic",
-    "state.json", "lease.json", "deployments",
+    "state.json", "lease.json", "deployments", "findings.json",
 )  # fmt: skip
 IMAGES, GATEWAY = ("images",), ("gateway",)
 _SYSTEM = {"/", "/bin", "/boot", "/dev", "/etc", "/lib", "/proc", "/root", "/run", "/sbin", "/sys", "/usr", "/var"}

@@ -9,6 +9,7 @@ import os
 from dataclasses import dataclass
 from typing import Any, Mapping, Optional, Sequence
 
+from .._release import packages
 from . import plan
 
 #: One of those that web servers may use under SELinux; not among the ports of replicas and gateway.
@@ -103,6 +104,11 @@ def requests(
             if image["generation"] in generations and fits:
                 wanted.append(plan.image_request(image, root=root, origin=origin))
         wanted.append(plan.weights_request(release["model"], root=root, origin=origin))
+        for package in [p for kind in packages.KINDS for p in (release.get(kind) or {}).get("packages") or ()]:
+            architecture = str(package.get("architecture") or "any")
+            fits = not architectures or architecture in ("any", *architectures)
+            if package.get("repository") and package["generation"] in generations and fits:
+                wanted.append(plan.package_request(package, root=root, origin=origin))
     found: dict[str, dict[str, Any]] = {}
     for request in wanted:
         key = plan.request_key(request)

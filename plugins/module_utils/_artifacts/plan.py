@@ -81,6 +81,12 @@ def weights_request(model: Mapping[str, Any], *, root: str, origin: str = "") ->
     }
 
 
+def package_request(package: Mapping[str, Any], *, root: str, origin: str = "") -> dict[str, Any]:
+    """Return the arguments of lfs_artifact that bring a package of driver or firmware, as ``image_request`` does."""
+    request = image_request({**package, "architecture": "any"}, root=root, origin=origin)
+    return {**request, "name": "package %s" % request["paths"][0].rsplit("/", 1)[-1]}
+
+
 def _held_to(part: Mapping[str, Any]) -> dict[str, str]:
     """The commit that the lock of the release holds a part to, where there is one."""
     return {"commit": str(part["commit"])} if part.get("commit") else {}

@@ -281,6 +281,7 @@ def parse_info(text: str) -> dict[str, Any]:
         "root_dir": raw.get("DockerRootDir") or None,
         "architecture": raw.get("Architecture") or None,
         "live_restore": bool(raw.get("LiveRestoreEnabled")),
+        "registry_mirrors": [str(m) for m in (raw.get("RegistryConfig") or {}).get("Mirrors") or []],
         "security_options": [str(o) for o in raw.get("SecurityOptions") or []],
         "warnings": [str(w) for w in raw.get("Warnings") or []],
     }
@@ -304,6 +305,7 @@ _INFO_EMPTY: dict[str, Any] = {
     "root_dir": None,
     "architecture": None,
     "live_restore": False,
+    "registry_mirrors": [],
     "security_options": [],
     "warnings": [],
 }

@@ -16,7 +16,9 @@ from .._npu import hardware
 from . import devices, disk, network, npu_smi, processes, software, surroundings, system
 from .host import Host
 
-SUBSETS: tuple[str, ...] = ("npu", "board", "topology", "versions", "docker", "disk", "network", "systemd", "system")
+SUBSETS: tuple[str, ...] = (
+    "npu", "board", "topology", "versions", "docker", "disk", "network", "systemd", "system", "serving",
+)  # fmt: skip
 
 DEFAULT_PATHS: tuple[str, ...] = ("/var/lib/ascend-fleet",)
 
@@ -71,6 +73,7 @@ def collect(
     for process in node["processes"]:
         process["index"] = indices.get((process["npu_id"], process["chip_id"]))
     node["topology"] = smi["topology"]
+    node["driver_change"] = software.read_driver_change(host) if "versions" in chosen else None
     node["mounts"] = {p: host.kind(p) for p in hardware.MOUNT_SOURCES} if "versions" in chosen else {}
 
     wanted = list(dict.fromkeys(paths))
@@ -110,6 +113,7 @@ def collect(
     node["proxies"] = surroundings.read_proxies(host) if "docker" in chosen else []
     node["users"] = system.read_users(host) if "system" in chosen else {}
     node["programs"] = {name: host.which(name) for name in PROGRAMS} if "system" in chosen else {}
+    node["serving"] = None  # the module adds it: what units say of themselves is known to a wing above this one
     node["gathered"] = sorted(chosen)
     node["problems"] = host.problems
     return node

@@ -12,6 +12,7 @@ from typing import Any, Mapping, Optional, Sequence
 
 from .._host import docker
 from .._npu import hardware, lspci
+from .._npu.hardware import device_index
 from .host import Host, group_name, user_name
 from .processes import describe_process
 
@@ -90,18 +91,6 @@ def _pci_tree(host: Host) -> list[dict[str, Any]]:
     return found
 
 
-def device_index(position: int, logic_id: Optional[int], phy_id: Optional[int], nodes: Sequence[int]) -> Optional[int]:
-    """N of ``/dev/davinciN`` for a chip.
-
-    The Phy-ID is N where the tool prints one. Else the chip's logic id, or its position in the table, counts the
-    nodes in their order: some hosts start at 1, and with a chip missing the numbers have gaps.
-    """
-    if phy_id is not None:
-        return phy_id
-    ordinal = logic_id if logic_id is not None else position
-    return nodes[ordinal] if nodes and nodes[0] != 0 and ordinal < len(nodes) else ordinal
-
-
 def join_devices(
     devices: Sequence[Mapping[str, Any]],
     *,
@@ -136,6 +125,7 @@ def join_devices(
         joined.append(
             dict(
                 device,
+                hbm_free_mb=_free(device),
                 index=index,
                 node=path,
                 node_present=index in present,
@@ -154,6 +144,12 @@ def join_devices(
             )
         )
     return joined
+
+
+def _free(device: Mapping[str, Any]) -> Optional[int]:
+    """The memory of a chip that nobody uses; None where the tool did not tell."""
+    used, total = device.get("hbm_used_mb"), device.get("hbm_total_mb")
+    return None if used is None or total is None else int(total) - int(used)
 
 
 def _affinities(topology: Optional[Mapping[str, Any]], count: int) -> list[Optional[str]]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import glob
+import json
 import os
 import re
 from typing import Any, Mapping, Optional
@@ -58,6 +59,26 @@ def read_versions(host: Host) -> dict[str, Any]:
                 }
             )
     return found
+
+
+#: What a host remembers of changes of its driver, as the wing _driver writes it.
+DRIVER_RECORD = "/var/lib/ascend-fleet/driver.json"
+
+
+def read_driver_change(host: Host) -> Optional[dict[str, str]]:
+    """The change of driver and firmware that is open on the host; None where none is.
+
+    A record that cannot be read counts as open: nobody knows whether the host may serve.
+    """
+    text = host.read_noted(DRIVER_RECORD)
+    if text is None:
+        there = host.kind(DRIVER_RECORD) != "missing"
+        return {"id": "", "step": "", "why": "%s cannot be read" % DRIVER_RECORD} if there else None
+    try:
+        change = json.loads(text)["change"]
+        return None if change is None else {key: str(change[key]) for key in ("id", "step", "why")}
+    except (ValueError, KeyError, TypeError):
+        return {"id": "", "step": "", "why": "%s is damaged" % DRIVER_RECORD}
 
 
 def empty_docker() -> dict[str, Any]:

@@ -19,11 +19,13 @@ SYSCTLS: tuple[str, ...] = (
     "fs.file-max",
     "kernel.numa_balancing",
     "kernel.pid_max",
+    "net.core.somaxconn",
     "net.ipv4.ip_local_port_range",
     "net.ipv4.ip_local_reserved_ports",
     "vm.max_map_count",
     "vm.overcommit_memory",
     "vm.swappiness",
+    "vm.zone_reclaim_mode",
 )
 
 

@@ -1,11 +1,11 @@
 # Copyright (c) 2026, ascend.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is known of the hardware: generations, PCI ids, device nodes. Data only."""
+"""What is known of the hardware: generations, PCI ids, device nodes."""
 
 from __future__ import annotations
 
-from typing import Any, Mapping, Optional
+from typing import Any, Mapping, Optional, Sequence
 
 # The server generations that releases name. A3 carries two dies per NPU, each with its own device node.
 GENERATIONS: dict[str, dict[str, Any]] = {
@@ -52,6 +52,18 @@ def generation_of_pci(pci: list[Mapping[str, Any]]) -> Optional[str]:
     ids = {str(f.get("id", "")).lower() for f in pci}
     found = [name for name, facts in GENERATIONS.items() if facts["pci_id"] in ids]
     return found[0] if len(found) == 1 else None
+
+
+def device_index(position: int, logic_id: Optional[int], phy_id: Optional[int], nodes: Sequence[int]) -> Optional[int]:
+    """N of ``/dev/davinciN`` for a chip.
+
+    The Phy-ID is N where the tool prints one. Else the chip's logic id, or its position in the table, counts the
+    nodes in their order: some hosts start at 1, and with a chip missing the numbers have gaps.
+    """
+    if phy_id is not None:
+        return phy_id
+    ordinal = logic_id if logic_id is not None else position
+    return nodes[ordinal] if nodes and nodes[0] != 0 and ordinal < len(nodes) else ordinal
 
 
 def normal_address(address: Optional[str]) -> Optional[str]:

@@ -289,6 +289,22 @@ def _firmware_lists_driver(f: Facts) -> Iterator[Found]:
     yield from advice_of(f, "firmware_driver")
 
 
+@check(
+    "DRV-017",
+    ERROR,
+    "Driver and firmware are being changed",
+    what="driver.yml has begun to change driver or firmware of the host, and has not come to the end: the host is in "
+    "maintenance, and its replicas must not be started.",
+    fix="run driver.yml again with the same release, which goes on where it stopped",
+    needs=("versions",),
+)
+def _driver_change(f: Facts) -> Iterator[Found]:
+    change = f.node.get("driver_change")
+    if change:
+        words = "the change %s at the step %s" % (change["id"], change["step"]) if change["id"] else "a change"
+        yield Found("%s%s" % (words, ": %s" % change["why"] if change["why"] else ""), "no change under way")
+
+
 def advice_of(f: Facts, pair: str) -> Iterator[Found]:
     """What the version files of one pair (``firmware_driver``, ``cann_driver``) say against each other."""
     for entry in compatibility.advice(f.node.get("versions") or {}):
@@ -313,4 +329,5 @@ CHECKS: tuple[Check, ...] = (
     _driver_incomplete,
     _firmware_incompatible,
     _firmware_lists_driver,
+    _driver_change,
 )

@@ -16,6 +16,9 @@ from .catalogue import CATALOGUE
 from .check import ERROR
 from .facts import DEFAULT_MEMORY_BYTES, Facts
 
+#: Findings that are made elsewhere and ignored by the same variable: drift, and the checks of a site.
+ELSEWHERE = ("DRF-", "SITE-")
+
 
 def findings(
     node: Mapping[str, Any],
@@ -42,7 +45,7 @@ def findings(
     table: the compatibility table.
     system: what is known of the host's operating system, ``packages`` and ``install``.
     """
-    unknown = sorted(set(ignore) - set(CATALOGUE))
+    unknown = sorted(i for i in set(ignore) - set(CATALOGUE) if not i.startswith(ELSEWHERE))
     if unknown:
         raise ValueError(
             "cannot ignore %s: no such finding; the ids stand in docs/findings.md, from %s to %s"

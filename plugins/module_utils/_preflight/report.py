@@ -7,17 +7,35 @@ from __future__ import annotations
 
 import re
 import textwrap
-from typing import Any, Mapping, Optional, Sequence
+from dataclasses import dataclass
+from typing import Any, Callable, Mapping, Optional, Sequence
 from xml.etree import ElementTree
 
 from .._base.text import printable
-from .catalogue import CATALOGUE, catalogue
+from .catalogue import catalogue
 from .check import AREAS
 
 _WIDTH = 118
 # From so many hosts on, hosts whose row of the table would read the same share one.
 _MANY = 13
 NOT_CHECKED = "not checked"
+#: The column of a site's own checks, where there are any.
+SITE = "site"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is reported: its name in the heading, the columns of its table, and its catalogue of checks."""
+
+    name: str
+    areas: tuple[str, ...]
+    catalogue: Callable[[], list[dict[str, str]]]
+    #: What is said of hosts without an error, and of one with errors.
+    passing: str = "ready"
+    failing: str = "is not ready"
+
+
+PREFLIGHT = Kind("PREFLIGHT", tuple(AREAS.values()), catalogue)
 
 
 def build(
@@ -25,13 +43,20 @@ def build(
     findings: Mapping[str, Optional[Sequence[Mapping[str, Any]]]],
     about: Optional[Mapping[str, str]] = None,
     reasons: Optional[Mapping[str, str]] = None,
+    *,
+    kind: Kind = PREFLIGHT,
+    site_checks: Sequence[Mapping[str, str]] = (),
 ) -> dict[str, Any]:
     """The report as data.
 
     findings: by host; None for a host that could not be checked (``reasons`` may say why).
-    about: a few words about each host, for the table.
+    about: a few words about each host, for the table. site_checks: the site's own, as entries of a catalogue.
     """
     report: dict[str, Any] = {"hosts": {}, "findings": [], "not_checked": []}
+    areas = kind.areas
+    if site_checks:
+        report["site_checks"] = [dict(entry) for entry in site_checks]
+        areas = (*areas, SITE)
     groups: dict[tuple[str, str, str, bool], dict[str, Any]] = {}
     for host in hosts:
         found = findings.get(host)
@@ -43,7 +68,7 @@ def build(
             "warnings": 0,
             "ignored": 0,
             "worst": "ok",
-            "areas": {area: {"errors": 0, "warnings": 0, "ignored": 0} for area in AREAS.values()},
+            "areas": {area: {"errors": 0, "warnings": 0, "ignored": 0} for area in areas},
             "text": "",
             "summary": "",
         }
@@ -55,17 +80,17 @@ def build(
             report["not_checked"].append(host)
             continue
         for finding in found:
-            kind = "ignored" if finding["ignored"] else "errors" if finding["severity"] == "error" else "warnings"
-            entry[kind] += 1
-            entry["areas"][finding["area"]][kind] += 1
+            counted = "ignored" if finding["ignored"] else "errors" if finding["severity"] == "error" else "warnings"
+            entry[counted] += 1
+            entry["areas"][finding["area"]][counted] += 1
             key = (finding["id"], finding["message"], finding["fix"], finding["ignored"])
             group = groups.setdefault(key, dict(finding, hosts=[]))
             if host not in group["hosts"]:
                 group["hosts"].append(host)
         entry["worst"] = "error" if entry["errors"] else "warning" if entry["warnings"] else "ok"
-        entry["text"] = host_text(host, found)
+        entry["text"] = host_text(host, found, kind.failing)
         entry["summary"] = host_summary(host, found)
-    order = list(CATALOGUE)
+    order = [entry["id"] for entry in (*kind.catalogue(), *site_checks)]
     report["findings"] = sorted(
         groups.values(), key=lambda g: (g["ignored"], g["severity"] != "error", _position(order, g["id"]), g["message"])
     )
@@ -80,12 +105,12 @@ def _position(order: Sequence[str], identity: str) -> int:
     return order.index(identity) if identity in order else len(order)
 
 
-def host_text(host: str, findings: Sequence[Mapping[str, Any]]) -> str:
+def host_text(host: str, findings: Sequence[Mapping[str, Any]], failing: str = PREFLIGHT.failing) -> str:
     """The errors of one host, for its failure message."""
     errors = [f for f in findings if f["severity"] == "error" and not f["ignored"]]
     if not errors:
         return ""
-    lines = ["%s is not ready, %s:" % (host, _count(len(errors), "error"))]
+    lines = ["%s %s, %s:" % (host, failing, _count(len(errors), "error"))]
     for finding in errors:
         lines.append("%s %s. Fix: %s." % (finding["id"], finding["message"], finding["fix"].rstrip(".")))
     return _printable("\n".join(lines))
@@ -160,17 +185,18 @@ def _count(number: int, word: str) -> str:
     return "%d %s%s" % (number, word, "" if number == 1 else "s")
 
 
-def lines(report: Mapping[str, Any], heading: str = "") -> list[tuple[str, str]]:
+def lines(report: Mapping[str, Any], heading: str = "", kind: Kind = PREFLIGHT) -> list[tuple[str, str]]:
     """The report as lines, each with its tone: ``plain``, ``ok``, ``error``, ``warning``, ``ignored``."""
     hosts = report["hosts"]
     ready = [h for h in hosts.values() if h["checked"] and not h["errors"]]
     wrong = [h for h in hosts.values() if h["errors"]]
-    parts = ["%d ready" % len(ready)]
+    parts = ["%d %s" % (len(ready), kind.passing)]
     if wrong:
         parts.append("%d with errors" % len(wrong))
     if report["not_checked"]:
         parts.append("%d not checked" % len(report["not_checked"]))
-    title = "PREFLIGHT%s: %s, %s" % (" " + heading if heading else "", _count(len(hosts), "host"), ", ".join(parts))
+    words = (kind.name, " " + heading if heading else "", _count(len(hosts), "host"), ", ".join(parts))
+    title = "%s%s: %s, %s" % words
     out = [("", "plain"), (title, "plain"), ("", "plain")]
     out += _table(hosts)
     for tone, title in (("error", "Errors"), ("warning", "Warnings"), ("ignored", "Ignored (npu_preflight_ignore)")):
@@ -188,6 +214,21 @@ def lines(report: Mapping[str, Any], heading: str = "") -> list[tuple[str, str]]
         for reason, names in reasons.items():
             out += [(line, "plain") for line in _wrap("%s: %s" % (_where(names, list(hosts)), reason), "  ")]
     out.append(("", "plain"))
+    return [(_printable(line), tone) for line, tone in out]
+
+
+def short_lines(report: Mapping[str, Any], kind: Kind) -> list[tuple[str, str]]:
+    """A heading, a line for each finding that is not ignored, and one for each host that was not checked."""
+    hosts = report["hosts"]
+    counted = "%s, %s" % (_count(report["errors"], "error"), _count(report["warnings"], "warning"))
+    tone = {"ok": "ok", "warning": "warning"}.get(report["worst"], "error")
+    out = [("%s: %s" % (kind.name, counted), tone)]
+    for group in report["findings"]:
+        if not group["ignored"]:
+            where = _where(group["hosts"], list(hosts))
+            words = "%s %s: found %s; needed %s" % (group["id"], where, group["found"], group["needed"])
+            out.append((words, str(group["severity"])))
+    out += [("%s was not compared: %s" % (name, hosts[name]["reason"]), "error") for name in report["not_checked"]]
     return [(_printable(line), tone) for line, tone in out]
 
 
@@ -216,7 +257,7 @@ def _group(group: Mapping[str, Any], everyone: Sequence[str]) -> list[tuple[bool
 
 
 def _table(hosts: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
-    areas = list(AREAS.values())
+    areas = list(dict.fromkeys(area for host in hosts.values() for area in host["areas"]))
     groups: dict[tuple[Any, ...], list[str]] = {}
     for name, host in hosts.items():
         if host["checked"]:
@@ -249,13 +290,14 @@ def _cell(counts: Mapping[str, int]) -> str:
     return ", ".join(w for w in words if w) or "ok"
 
 
-def junit(report: Mapping[str, Any]) -> str:
+def junit(report: Mapping[str, Any], kind: Kind = PREFLIGHT) -> str:
     """The report for CI servers: a suite per host, a case per check."""
     findings: dict[str, list[Mapping[str, Any]]] = {}
     for group in report["findings"]:
         for host in group["hosts"]:
             findings.setdefault(host, []).append(group)
-    root = ElementTree.Element("testsuites", name="preflight")
+    checks = [*kind.catalogue(), *(report.get("site_checks") or [])]
+    root = ElementTree.Element("testsuites", name=kind.name.lower())
     for host, entry in report["hosts"].items():
         suite = ElementTree.SubElement(root, "testsuite", name=_printable(host))
         if not entry["checked"]:
@@ -268,7 +310,7 @@ def junit(report: Mapping[str, Any]) -> str:
         for finding in findings.get(host) or []:
             found.setdefault(finding["id"], []).append(finding)
         failures = 0
-        for check in catalogue():
+        for check in checks:
             name = "%s %s" % (check["id"], check["title"])
             case = ElementTree.SubElement(
                 suite, "testcase", classname=_printable("%s.%s" % (host, check["area"])), name=name
@@ -283,7 +325,7 @@ def junit(report: Mapping[str, Any]) -> str:
             elif mine:
                 words = "\n".join("warning: " + f["message"] for f in mine)
                 ElementTree.SubElement(case, "system-out").text = _printable(words)
-        suite.set("tests", str(len(CATALOGUE)))
+        suite.set("tests", str(len(checks)))
         suite.set("failures", str(failures))
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
 

@@ -16,8 +16,8 @@ from .variables import RULES, check_values
 #: The groups that playbooks name.
 GROUPS = ("npu_hosts", *("atlas_" + generation for generation in GENERATIONS), "artifact_mirrors", "gateways")
 ROLES = (
-    "artifact_fetch", "artifact_mirror", "model_artifacts", "npu_preflight", "vllm_bench", "vllm_gateway", "vllm_image",
-    "vllm_serve", "vllm_smoke",
+    "artifact_fetch", "artifact_mirror", "fleet_monitoring", "model_artifacts", "npu_driver", "npu_preflight",
+    "vllm_bench", "vllm_gateway", "vllm_image", "vllm_serve", "vllm_smoke",
 )  # fmt: skip
 #: Names that begin so are ours: a variable that no rule knows is a mistake there, however far it is from others.
 PREFIXES = ("fleet_", *(role + "_" for role in ROLES))

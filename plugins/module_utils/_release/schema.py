@@ -9,7 +9,7 @@ import re
 from typing import Any, Mapping, Optional
 
 from .._npu.hardware import GENERATIONS
-from . import checks, upgrade
+from . import checks, packages, upgrade
 from .problems import Problem, ReleaseError, did_you_mean, quote
 from .serve_options import check_serve_options, check_variable
 
@@ -86,6 +86,8 @@ def _versions(root: checks.Section) -> None:
     for key, version in (("driver", "version"), ("firmware", "package_version"), ("cann", "version")):
         section = root.section(key)
         section.take(version, checks.version)
+        if key in packages.KINDS:
+            packages.read_packages(section, key)
         section.close()
 
 

@@ -16,7 +16,7 @@ from typing import Any, Mapping, Optional, Sequence
 
 from .._base.progress import MODES
 from .._npu.hardware import GENERATIONS
-from . import schema, serve_options
+from . import schema, serve_options, site_checks
 from .checks import Check, matching, one_of
 from .problems import Problem, quote
 from .value_checks import (
@@ -57,7 +57,11 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _OWNER = re.compile(r"[^\s@]+@[^\s@]+\Z")
 _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,14}\Z")
 _NETWORK_NAME = re.compile(r"[A-Za-z0-9.-]+\Z|[0-9A-Fa-f:]+\Z")
+_HOST_PORT = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\]):[0-9]{1,5}\Z")
 _URL_PATH = re.compile(r"/[A-Za-z0-9._~/-]+\Z")
+_OPTION = re.compile(r"--[a-z][a-z-]*(?:=[A-Za-z0-9/._-]+)?\Z")
+_NAME_OF_CHANGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}\Z")
+_UNIT = re.compile(r"[A-Za-z0-9:_.@-]+\.(?:service|timer|socket)\Z")
 _DAY = 86400
 
 
@@ -141,6 +145,7 @@ RULES: dict[str, Rule] = {
     "fleet_reports": _CONTROLLER_PATH,
     "fleet_smoke_json": Rule(line),
     "fleet_until": Rule(empty_or(moment)),
+    "fleet_driver_preview": _BOOLEAN,
     "fleet_upgrade_bench": Rule(one_of(("quick", "none"))),
     "npu_generation": Rule(_GENERATION),
     # of the playbooks bundle, decommission and restart
@@ -156,11 +161,19 @@ RULES: dict[str, Rule] = {
     "decommission_cut_requests": _BOOLEAN,
     "decommission_images": _BOOLEAN,
     "decommission_roots": Rule(list_of(path, "folders")),
-    # of the playbooks drain, undrain and status
+    # of the playbook diagnose
+    "diagnose_device_logs": _BOOLEAN,
+    "diagnose_redact_addresses": _BOOLEAN,
+    "diagnose_size_mb": Rule(whole(1, 4096)),
+    "diagnose_timeout_seconds": Rule(whole(1, _DAY)),
+    # of the playbooks drain, undrain, status and drift
     "drain_by": Rule(line),
     "drain_reason": Rule(line),
     "drain_replicas": Rule(replica_numbers),
+    "fleet_status_drift": _BOOLEAN,
     "fleet_status_json": _CONTROLLER_PATH,
+    "fleet_drift_json": _CONTROLLER_PATH,
+    "fleet_query": Rule(line),
     "restart_replicas": Rule(replica_numbers),
     # of the playbook benchmark
     "benchmark_hosts": Rule(share),
@@ -190,6 +203,62 @@ RULES: dict[str, Rule] = {
     "artifact_mirror_tracker_port": _PORT,
     "artifact_mirror_tracker_url": Rule(empty_or(url("http", "https", "udp")), secret=True),
     "artifact_mirror_url": Rule(empty_or(url("https", "http")), secret=True),
+    # of the role fleet_monitoring
+    "fleet_monitoring_address": Rule(address_and_port),
+    "fleet_monitoring_alertmanagers": Rule(list_of(matching(_HOST_PORT, "HOST:PORT"), "Alertmanagers")),
+    "fleet_monitoring_artifacts_gib": _GIB,
+    "fleet_monitoring_artifacts_path": _PATH_RULE,
+    "fleet_monitoring_certificate_days": Rule(whole(1, 365)),
+    "fleet_monitoring_docker_gib": _GIB,
+    "fleet_monitoring_docker_path": _PATH_RULE,
+    "fleet_monitoring_error_share": Rule(number(0, 1)),
+    "fleet_monitoring_fleet": Rule(line),
+    "fleet_monitoring_host_address": Rule(matching(_NETWORK_NAME, "an IP address or a name, without a port")),
+    "fleet_monitoring_hot_celsius": Rule(whole(1, 150)),
+    "fleet_monitoring_interval_seconds": Rule(whole(5, 3600)),
+    "fleet_monitoring_node_exporter_packages": _PACKAGES,
+    "fleet_monitoring_node_exporter_port": _PORT,
+    "fleet_monitoring_npu_exporter_address": Rule(address),
+    "fleet_monitoring_npu_exporter_binary": _CONTROLLER_FILE,
+    "fleet_monitoring_npu_exporter_port": _PORT,
+    "fleet_monitoring_npu_exporter_user": Rule(_USER),
+    "fleet_monitoring_out_minutes": Rule(whole(1, 43200)),
+    "fleet_monitoring_packages": _PACKAGES,
+    "fleet_monitoring_path": _PATH_RULE,
+    "fleet_monitoring_prometheus": Rule(one_of(("install", "files"))),
+    "fleet_monitoring_queue_requests": Rule(whole(0, 1000000)),
+    "fleet_monitoring_retention_days": Rule(whole(1, 3650)),
+    "fleet_monitoring_runbooks": Rule(url("https", "http")),
+    "fleet_monitoring_slow_seconds": Rule(whole(30, _DAY)),
+    "fleet_monitoring_source": Rule(one_of(("npu_smi", "npu_exporter", "none"))),
+    "fleet_monitoring_start_minutes": Rule(whole(1, 1440)),
+    "fleet_monitoring_state": Rule(one_of(("present", "absent"))),
+    "fleet_monitoring_textfile_path": _PATH_RULE,
+    "fleet_monitoring_without_alerts": Rule(list_of(matching(_NAME, "an alert's name"), "alerts' names")),
+    # of the role npu_driver
+    "npu_driver_arguments": Rule(
+        list_of(matching(_OPTION, "an option such as --upgrade"), "options of the installers")
+    ),
+    "npu_driver_ask_minutes": Rule(number(1, 1440)),
+    "npu_driver_bmc": Rule(empty_or(matching(_NETWORK_NAME, "an IP address or a name"))),
+    "npu_driver_bundle": _CONTROLLER_PATH,
+    "npu_driver_ca_path": _MAYBE_PATH,
+    "npu_driver_change": Rule(empty_or(matching(_NAME_OF_CHANGE, "a name such as 20261130T061500Z-driver"))),
+    "npu_driver_disk_gib": _GIB,
+    "npu_driver_folder": _MAYBE_PATH,
+    "npu_driver_origin": _ORIGIN,
+    "npu_driver_origin_fallback": _BOOLEAN,
+    "npu_driver_pollers": Rule(list_of(matching(_UNIT, "a unit such as npu-exporter.service"), "names of units")),
+    "npu_driver_quick_benchmark": _BOOLEAN,
+    "npu_driver_reboot_timeout_seconds": _SECONDS,
+    "npu_driver_reboots": Rule(whole(1, 5)),
+    "npu_driver_release": _DATA,
+    "npu_driver_retry": _BOOLEAN,
+    "npu_driver_root": _PATH_RULE,
+    "npu_driver_settle_seconds": Rule(whole(0, 7200)),
+    "npu_driver_sources": Rule(list_of(line, "stores")),
+    "npu_driver_sources_ca_path": _MAYBE_PATH,
+    "npu_driver_token_file": _MAYBE_PATH,
     # of the role npu_preflight
     "npu_preflight_artifacts_gib": _GIB,
     "npu_preflight_artifacts_path": _PATH_RULE,
@@ -200,6 +269,7 @@ RULES: dict[str, Rule] = {
     "npu_preflight_junit_path": Rule(line),
     "npu_preflight_memory_gib": _GIB,
     "npu_preflight_require_host_cann": _BOOLEAN,
+    "npu_preflight_site_checks": Rule(list_of(mapping, "checks")),
     "npu_preflight_takeover": _BOOLEAN,
     "npu_preflight_timeout_seconds": Rule(number(1, 3600)),
     # of the role model_artifacts
@@ -335,6 +405,8 @@ def check_values(values: Mapping[str, Any], components: Sequence[Mapping[str, An
             problems.append(Problem(name, "a value that is not shown" if rule.secret else quote(value), needed))
         elif name == "vllm_serve_options":
             problems += serve_options.check_serve_options(value, name, components=components)
+        elif name == "npu_preflight_site_checks":
+            problems += site_checks.problems_of(value, name)
         elif name == "vllm_smoke_questions":
             problems += schema.check_questions(value, name)
         elif name == "vllm_serve_environment":

@@ -116,7 +116,7 @@ def _of_host(host: Host, request: Request) -> list[Finding]:
     if host.absent:
         fix = "remove the cause and run again, or set fleet_maintenance for the host: then it is left alone and named"
         return out or [(host.absent, "every host of the play, so that nobody is forgotten", fix)]
-    out += _held(host, request)
+    out += held(host, request)
     if host.converged:
         return out
     if host.release_problem:
@@ -145,7 +145,7 @@ def _of_preflight(finding: Mapping[str, Any]) -> Finding:
     return "%s %s: %s" % (finding["id"], finding["title"], finding["found"]), str(finding["needed"]), fix
 
 
-def _held(host: Host, request: Request) -> list[Finding]:
+def held(host: Host, request: Request) -> list[Finding]:
     """Somebody else's change."""
     needed = "nobody else's change under way"
     if host.lease_problem:

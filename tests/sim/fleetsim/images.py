@@ -27,7 +27,8 @@ FILES = Path(__file__).resolve().parent / "files"
 HOST_PACKAGES = (
     "aria2", "ca-certificates", "curl", "dbus", "docker.io", "git", "git-lfs", "haproxy", "iproute2", "iptables",
     "keepalived", "kmod", "less", "nftables", "nginx", "openssh-client", "openssh-server", "opentracker", "procps",
-    "psmisc", "python3", "rsync", "socat", "sudo", "systemd", "systemd-sysv", "zstd",
+    "prometheus", "prometheus-node-exporter", "psmisc", "python3", "rsync", "socat", "sudo", "systemd",
+    "systemd-sysv", "zstd",
 )  # fmt: skip
 ORIGIN_PACKAGES = ("fcgiwrap", "git", "iproute2", "nginx-light", "procps", "python3")
 ENGINE_PACKAGES = ("python3",)
@@ -128,8 +129,9 @@ class HostImage:
             ],
             log=self.log,
         )
-        # For hosts that are mirrors or gateways. They bring services of their own, which nobody has asked for.
-        unasked = ("haproxy.service", "keepalived.service", "nginx.service", "opentracker.service")
+        # For hosts that are mirrors, gateways, or watch. They bring services that nobody has asked for.
+        unasked = ("haproxy.service", "keepalived.service", "nginx.service", "opentracker.service",
+                   "prometheus.service", "prometheus-node-exporter.service")  # fmt: skip
         run([*chroot, "systemctl", "disable", *unasked], log=self.log)
         run(
             [*chroot, "systemctl", "mask", "console-getty.service", "getty@.service", "systemd-firstboot.service",

@@ -22,8 +22,12 @@ USES: dict[str, tuple[str, ...]] = {
     "_artifacts": ("_base", "_release"),
     "_images": ("_base", "_host"),
     "_serving": ("_release", "_npu", "_host"),
+    "_drift": ("_preflight", "_serving", "_images"),
     "_bench": ("_serving",),
+    "_diagnose": ("_node", "_serving"),
     "_upgrade": ("_bench",),
+    "_monitoring": ("_npu", "_host"),
+    "_driver": ("_upgrade", "_node", "_artifacts"),
 }
 #: Limits of one file and one class, in lines: past them it usually does two jobs.
 FILE_LINES, CLASS_LINES = 500, 250

@@ -425,7 +425,63 @@ def test_a_package_knows_its_version_and_checks_itself(package: Path) -> None:
 
 
 def test_a_damaged_package_is_refused(package: Path) -> None:
-    package.write_text(package.read_text()[:-20])
+    package.write_bytes(package.read_bytes()[:-20])
     done = installer(package, "--check")
     assert done.returncode == 1
     assert "damaged" in done.stdout
+
+
+def build(folder: Path, *argv: str) -> Path:
+    builder = PROGRAM.parent / "build_package.py"
+    done = subprocess.run(
+        [sys.executable, str(builder), *argv, str(folder)], check=True, capture_output=True, text=True
+    )
+    return Path(done.stdout.strip())
+
+
+@pytest.mark.parametrize(
+    ("argv", "name"),
+    [
+        (("driver", "25.5.0"), "Ascend-hdk-910b-npu-driver_25.5.0_linux-aarch64.run"),
+        (("driver", "25.5.0", "--architecture", "x86_64"), "Ascend-hdk-910b-npu-driver_25.5.0_linux-x86_64.run"),
+        (("firmware", "25.5.0", "--generation", "a3"), "Atlas-A3-hdk-npu-firmware_7.8.0.5.201.run"),
+        (("driver", "25.5.0", "--generation", "a9"), "Ascend-hdk-310p-npu-driver_25.5.0_linux-aarch64.run"),
+    ],
+)
+def test_packages_bear_the_vendors_names(tmp_path: Path, argv: tuple[str, ...], name: str) -> None:
+    found = build(tmp_path, argv[0], argv[1], *argv[2:])
+    assert found.name == name
+    assert installer(found, "--check").returncode == 0
+
+
+def test_a_corrupt_package_is_refused_by_itself(tmp_path: Path) -> None:
+    assert installer(build(tmp_path, "driver", "25.5.0", "--fault", "corrupt"), "--check").returncode == 1
+
+
+def test_the_same_package_is_the_same_file(tmp_path: Path) -> None:
+    first = build(tmp_path, "driver", "25.5.0").read_bytes()
+    assert build(tmp_path, "driver", "25.5.0").read_bytes() == first
+
+
+INSTALLED = "/usr/local/Ascend/firmware"
+
+
+def test_what_needs_a_second_boot_runs_after_it(a2: Host) -> None:
+    info = a2.root / INSTALLED.lstrip("/") / "version.info"
+    before = info.read_text()
+    info.write_text(before.replace("Version=7.8.0.7.220", "Version=7.8.0.5.201"))
+    (info.parent / ".ascend-sim-boots-without").write_text("1\n")
+
+    def runs() -> str:
+        return a2.npu_smi("info", "-t", "board", "-i", "0")
+
+    a2.run("ascend-sim", "boot")
+    assert "7.8.0.7.220" in runs()
+    a2.run("ascend-sim", "boot")
+    assert "7.8.0.5.201" in runs()
+    # One that never runs.
+    info.write_text(before)
+    (info.parent / ".ascend-sim-boots-without").write_text("1000000\n")
+    for _boot in range(3):
+        a2.run("ascend-sim", "boot")
+        assert "7.8.0.5.201" in runs()

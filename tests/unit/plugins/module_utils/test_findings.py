@@ -446,6 +446,12 @@ PROVOKED: list[tuple[str, Callable[[Node], None], str, set[str]]] = [
         set(),
     ),
     (
+        "DRV-017",
+        put("driver_change", {"id": "20261130T061500Z-driver", "step": "verifying", "why": "a chip less"}),
+        "the change 20261130T061500Z-driver at the step verifying: a chip less",
+        set(),
+    ),
+    (
         "CANN-004",
         both(
             put("versions driver innerversion", "V100R001C13SPC012B220"),

@@ -563,7 +563,7 @@ class TestCheckMode:
         assert {c[1] for c in machine.commands if c[0] == "systemctl"} == {"show", "--version"}
         done, _removed, _support = host(machine).present(units, {})
         assert told == done
-        assert len(checking.diff) == 8
+        assert len(checking.diff) == 9
 
     def test_on_a_host_without_docker(self, machine):
         machine.has_docker = False

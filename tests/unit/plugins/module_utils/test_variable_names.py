@@ -24,7 +24,7 @@ _NAMES = """
     image_tag image_registry inventory_name k3s_version kernel_version kube_version ldap_server location
     loki_port media_path mirror mirror_url mirror_list model model_dir model_name model_path model_revision
     models_dir model_registry monitoring_port nfs_server nginx_port nginx_worker_processes node_exporter_port
-    node_name no_proxy npu_count npu_driver_version npu_type ntp_servers org_name owner packages pip_index_url
+    node_name no_proxy npu_count npu_type ntp_servers org_name owner packages pip_index_url
     prometheus_port proxy_url rack region release release_name replicas replica_count root_password serial_number
     serve_port service_port site_name smoke_test ssh_port ssl_certificate swarm_name swarm_port swarm_managers
     sysctl_settings timezone token token_file tracker_url users vault_token vllm vllm_dir vllm_host vllm_logs

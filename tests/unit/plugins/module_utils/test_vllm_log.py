@@ -170,6 +170,7 @@ class TestDiagnosis:
             ("[Error]: The vector core execution is abnormal.", "kernel_fault"),
             ("EZ9999: The error from device(chipId:2, dieId:0), there is an exception of aivec error", "kernel_fault"),
             ("[Error]: The aicore execution times out.", "kernel_fault"),
+            ("        Device[0] lost heartbeat.[FUNC:SyncTask][FILE:direct_hwts_engine.cc][LINE:407]", "device_lost"),
             ("EZ9999: Inner Error!", "npu_error"),
             ("/lib64/libc.so.6: version `GLIBC_2.38' not found (required by libascend_hal.so)", "driver_libraries"),
             (

@@ -255,3 +255,19 @@ def test_the_status_of_a_host_shows_what_is_recorded(host, monkeypatch):
 def test_a_lease_needs_a_holder_and_a_change(host):
     assert "found no holder" in host.lease(holder="")["msg"]
     assert "found the change" in host.lease(change="a b")["msg"]
+
+
+def test_benchmarks_are_returned_where_they_are_asked_for(host, monkeypatch):
+    assert "benchmarks" not in host.about()
+    monkeypatch.setattr(fleet_state_info.history, "read", lambda: ([], ["x.json was left out: it is not JSON"]))
+    found = host.about(benchmarks=True)
+    assert (found["benchmarks"], found["problems"]) == ([], ["x.json was left out: it is not JSON"])
+
+
+def test_benchmarks_that_cannot_be_read_are_not_taken_for_none(host, monkeypatch):
+    def read():
+        raise fleet_state_info.history.HistoryError("found x.json unreadable")
+
+    monkeypatch.setattr(fleet_state_info.history, "read", read)
+    found = host.about(benchmarks=True)
+    assert (found["benchmarks"], found["problems"]) == (None, ["found x.json unreadable"])

@@ -106,3 +106,12 @@ def test_artifacts_that_cannot_be_read_are_a_problem_and_not_nothing(capsys, tmp
 def test_subsets_are_documented():
     text = yaml.safe_load(npu_info.DOCUMENTATION)["options"]["gather_subset"]["description"][-1]
     assert all("C(%s)" % name in text for name in _node.SUBSETS)
+
+
+def test_what_runs_for_our_units_is_read_only_where_it_is_asked_for(capsys, monkeypatch):
+    monkeypatch.setattr(npu_info.serving.Reader, "read", lambda self: {"units": None, "errors": {"units": "closed"}})
+    _status, result = run(capsys, gather_subset=["serving"], timeout=5)
+    assert result["node"]["serving"]["units"] is None
+    assert {"subject": "units", "message": "closed"} in result["node"]["problems"]
+    _status, result = run(capsys, gather_subset=["min"], timeout=5)
+    assert result["node"]["serving"] is None

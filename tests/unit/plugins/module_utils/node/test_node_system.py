@@ -177,3 +177,17 @@ def test_packages_that_wait_for_a_reboot(machine: Machine) -> None:
     machine.file("/run/reboot-required.pkgs", "linux-image-6.1.0-28-arm64\nlibc6\nlibc6\n")
     node = collect.collect(machine.host(), gather_subset=["system"])
     assert [p["package"] for p in node["pending"]] == ["libc6", "linux-image-6.1.0-28-arm64"]
+
+
+def test_the_change_of_a_driver_that_is_open(machine: Machine) -> None:
+    def read() -> object:
+        return collect.collect(machine.host(), gather_subset=["versions"])["driver_change"]
+
+    path = "/var/lib/ascend-fleet/driver.json"
+    assert read() is None
+    machine.file(path, '{"schema": 1, "change": null, "history": []}')
+    assert read() is None
+    machine.file(path, '{"schema": 1, "change": {"id": "x-driver", "step": "verifying", "why": "", "by": "a"}}')
+    assert read() == {"id": "x-driver", "step": "verifying", "why": ""}
+    machine.file(path, '{"schema": 1, ')
+    assert read() == {"id": "", "step": "", "why": path + " is damaged"}
