@@ -219,8 +219,8 @@ def note(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
         "diff": {
             "before_header": record.path_of(),
             "after_header": record.path_of(),
-            "before": record.dump(before),
-            "after": record.dump(after),
+            "before": fleet_state.dump(before),
+            "after": fleet_state.dump(after),
         },
     }
     if params["state"] == "begun":

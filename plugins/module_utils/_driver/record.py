@@ -13,9 +13,8 @@ import json
 import os
 from typing import Any, Mapping, Optional, Sequence
 
-from .._base.files import write_atomically
 from .._upgrade.deployment import FOLDER
-from .._upgrade.state import FAILED, GOOD, HISTORY, STOPPED, StateError, timestamp
+from .._upgrade.state import FAILED, GOOD, HISTORY, STOPPED, StateError, save, text_of, timestamp
 
 SCHEMA = 1
 NAME = "driver.json"
@@ -207,21 +206,8 @@ def path_of(folder: str = FOLDER) -> str:
 def read(folder: str = FOLDER) -> dict[str, Any]:
     """The record of this host; the empty one where there is no file. StateError."""
     path = path_of(folder)
-    try:
-        with open(path, encoding="utf-8") as handle:
-            text = handle.read()
-    except FileNotFoundError:
-        return empty()
-    except ValueError as exc:
-        raise _damaged(path, "it is not text (%s)" % exc) from exc
-    except OSError as exc:
-        raise StateError("found %s unreadable: %s; needed to read it. Fix: run as root" % (path, exc.strerror)) from exc
-    return parse(text, path)
-
-
-def dump(state: Mapping[str, Any]) -> str:
-    """The text of the file."""
-    return json.dumps(state, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    text = text_of(path, _damaged)
+    return empty() if text is None else parse(text, path)
 
 
 def write(state: Mapping[str, Any], folder: str = FOLDER) -> None:
@@ -229,10 +215,4 @@ def write(state: Mapping[str, Any], folder: str = FOLDER) -> None:
     problem = check(state)
     if problem:
         raise StateError("found a record that cannot be written (%s); needed one of schema %d" % (problem, SCHEMA))
-    try:
-        write_atomically(path_of(folder), dump(state), 0o644)
-    except OSError as exc:
-        raise StateError(
-            "found %s: %s; needed to write what becomes of the driver. Fix: run as root, and see `df`"
-            % (exc.filename or path_of(folder), exc.strerror or exc)
-        ) from exc
+    save(path_of(folder), state, "what becomes of the driver")

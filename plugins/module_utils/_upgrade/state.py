@@ -403,16 +403,24 @@ def path_of(folder: str = FOLDER) -> str:
 def read(folder: str = FOLDER) -> dict[str, Any]:
     """The state of this host; the empty one where there is no file. StateError."""
     path = path_of(folder)
+    text = text_of(path, _damaged)
+    return empty() if text is None else parse(text, path)
+
+
+def text_of(path: str, damaged: Callable[[str, str], StateError]) -> Optional[str]:
+    """The text of what a host remembers; None where there is no file. StateError.
+
+    damaged: the error of a file that is not text, from its path and why.
+    """
     try:
         with open(path, encoding="utf-8") as handle:
-            text = handle.read()
+            return handle.read()
     except FileNotFoundError:
-        return empty()
+        return None
     except ValueError as exc:
-        raise _damaged(path, "it is not text (%s)" % exc) from exc
+        raise damaged(path, "it is not text (%s)" % exc) from exc
     except OSError as exc:
         raise StateError("found %s unreadable: %s; needed to read it. Fix: run as root" % (path, exc.strerror)) from exc
-    return parse(text, path)
 
 
 def dump(state: Mapping[str, Any]) -> str:
@@ -425,12 +433,17 @@ def write(state: Mapping[str, Any], folder: str = FOLDER) -> None:
     problem = check(state)
     if problem:
         raise StateError("found a state that cannot be written (%s); needed one of schema %d" % (problem, SCHEMA))
+    save(path_of(folder), state, "the state of this host")
+
+
+def save(path: str, state: Mapping[str, Any], what: str) -> None:
+    """Write what a host remembers, whole or not at all. ``what``: for people. StateError."""
     try:
-        write_atomically(path_of(folder), dump(state), 0o644)
+        write_atomically(path, dump(state), 0o644)
     except OSError as exc:
         raise StateError(
-            "found %s: %s; needed to write the state of this host. Fix: run as root, and see `df`"
-            % (exc.filename or path_of(folder), exc.strerror or exc)
+            "found %s: %s; needed to write %s. Fix: run as root, and see `df`"
+            % (exc.filename or path, exc.strerror or exc, what)
         ) from exc
 
 
