@@ -37,6 +37,11 @@ def _named(units: Any) -> str:
     return ", ".join(short_name(str(name)) for name in units)
 
 
+def _name(unit: Mapping[str, Any]) -> str:
+    """The name of a unit, for people."""
+    return short_name(str(unit["name"]))
+
+
 @check(
     "DRF-001",
     ERROR,
@@ -143,7 +148,7 @@ def _text(f: Facts) -> Iterator[Found]:
         is_so, should = _text_differences(unit, wanted)
         if is_so or should:
             words = some(is_so or ["no such line"], " | ")
-            yield Found("%s: %s" % (short_name(str(unit["name"])), words), some(should or ["no such line"], " | "))
+            yield Found("%s: %s" % (_name(unit), words), some(should or ["no such line"], " | "))
 
 
 def _text_differences(unit: Mapping[str, Any], wanted: Expected) -> tuple[list[str], list[str]]:
@@ -167,7 +172,7 @@ def _text_differences(unit: Mapping[str, Any], wanted: Expected) -> tuple[list[s
 def _drop_ins(f: Facts) -> Iterator[Found]:
     for unit in f.units:
         if unit["drop_ins"]:
-            yield Found("%s: %s" % (short_name(str(unit["name"])), some(unit["drop_ins"])), "no such file")
+            yield Found("%s: %s" % (_name(unit), some(unit["drop_ins"])), "no such file")
 
 
 @check(
@@ -179,7 +184,7 @@ def _drop_ins(f: Facts) -> Iterator[Found]:
 )
 def _variables(f: Facts) -> Iterator[Found]:
     for unit, wanted in f.pairs:
-        name = short_name(str(unit["name"]))
+        name = _name(unit)
         if unit["environment"] is None:
             yield Found("%s: no file of variables" % name, "%d variables" % len(wanted.environment))
             continue
@@ -200,7 +205,7 @@ def _secret(f: Facts) -> Iterator[Found]:
     for unit, wanted in f.pairs:
         shown = not any(_text_differences(unit, wanted)) and dict(unit["environment"] or {}) == dict(wanted.environment)
         if shown and unit.get("config_hash") != wanted.config_hash:
-            yield Found("%s: another secret" % short_name(str(unit["name"])), "the one of the inventory")
+            yield Found("%s: another secret" % _name(unit), "the one of the inventory")
 
 
 @check(
@@ -215,7 +220,7 @@ def _not_running(f: Facts) -> Iterator[Found]:
         for unit in f.units:
             if not unit.get("container"):
                 state = unit.get("active") or "in an unknown state"
-                yield Found("%s: %s, no container" % (short_name(str(unit["name"])), state), "a running container")
+                yield Found("%s: %s, no container" % (_name(unit), state), "a running container")
 
 
 @check(
@@ -231,7 +236,7 @@ def _image(f: Facts) -> Iterator[Found]:
     if wanted and has_pinned_ids(f.node.get("docker") or {}):
         for unit, container, _expected in f.running:
             if container["image_id"] != wanted:
-                yield Found("%s: %s" % (short_name(str(unit["name"])), _id(container["image_id"])), _id(str(wanted)))
+                yield Found("%s: %s" % (_name(unit), _id(container["image_id"])), _id(str(wanted)))
 
 
 def _id(image: str) -> str:
@@ -249,7 +254,7 @@ def _command(f: Facts) -> Iterator[Found]:
     for unit, container, wanted in f.running:
         is_so, should = command_differences(container["command"], wanted.command)
         if is_so:
-            yield Found("%s: %s" % (short_name(str(unit["name"])), some(is_so)), some(should))
+            yield Found("%s: %s" % (_name(unit), some(is_so)), some(should))
 
 
 @check(
@@ -268,7 +273,7 @@ def _environment(f: Facts) -> Iterator[Found]:
         inherited = container["environment"] if "docker" in f.errors else container["inherited"]
         is_so, should = variable_differences(container["environment"], given, list(inherited), aside)
         if is_so:
-            yield Found("%s: %s" % (short_name(str(unit["name"])), some(is_so)), some(should))
+            yield Found("%s: %s" % (_name(unit), some(is_so)), some(should))
 
 
 @check(
@@ -287,7 +292,7 @@ def _mounts(f: Facts) -> Iterator[Found]:
         if surplus or missing:
             is_so = mount_words(surplus) or ["no %s" % words for words in mount_words(missing)]
             should = mount_words(missing) or ["no such mount"]
-            yield Found("%s: %s" % (short_name(str(unit["name"])), some(is_so)), some(should))
+            yield Found("%s: %s" % (_name(unit), some(is_so)), some(should))
 
 
 @check(
@@ -310,7 +315,7 @@ def _rights(f: Facts) -> Iterator[Found]:
         wrong = [p for p in pairs if p[1] != p[2]]
         if wrong:
             yield Found(
-                "%s: %s" % (short_name(str(unit["name"])), "; ".join("%s %s" % (p[0], p[1] or "none") for p in wrong)),
+                "%s: %s" % (_name(unit), "; ".join("%s %s" % (p[0], p[1] or "none") for p in wrong)),
                 "; ".join("%s %s" % (p[0], p[2] or "none") for p in wrong),
             )
 
@@ -326,7 +331,7 @@ def _outdated(f: Facts) -> Iterator[Found]:
     for unit in f.units:
         container = unit.get("container")
         if container and container.get("config_hash") != unit.get("config_hash"):
-            yield Found("%s: a container of before" % short_name(str(unit["name"])), "one that its unit has started")
+            yield Found("%s: a container of before" % _name(unit), "one that its unit has started")
 
 
 CHECKS: tuple[Check, ...] = (
