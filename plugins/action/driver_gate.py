@@ -92,7 +92,8 @@ class ActionModule(ActionBase):
         play = PlayVariables(known, self._task, self._loader, _ROLES)
         release = next((r for n in serving for r, _problem in [released.of(play.of(n))] if r), None)
         if planned is not None and release is not None and planned.waves.waves:
-            samples = {name: fleet.sample(name) for name in serving}
+            others = [name for name in fleet.others if name not in planned.set_aside]
+            samples = {name: fleet.sample(name) for name in [*others, *serving]}
             load = _load.judge(planned.waves, plans, samples, release, options["min_available"] or None)
             found += [] if options["accept_outage"] else load.reasons
             for words in load.warnings + (load.reasons if options["accept_outage"] else []):

@@ -14,6 +14,7 @@ from ..module_utils._release import upgrade
 from ..module_utils._upgrade import bake_table, cohorts
 from ..plugin_utils import _tables
 from ..plugin_utils._registered import MOST, failure
+from ..plugin_utils._upgrade_hosts import Hosts
 
 
 class ActionModule(ActionBase):
@@ -75,43 +76,25 @@ class Samples:
     """The samples of hosts, as tasks have registered them: on the host itself, or by a loop over names."""
 
     def __init__(self, task_vars: Mapping[str, Any], options: Mapping[str, Any]) -> None:
-        self._hostvars = task_vars.get("hostvars") or {}
+        self._hosts = Hosts(task_vars)
         self._variables = {name: str(options[name]) for name in ("before", "after")}
         everyone = [str(h) for h in task_vars.get("ansible_play_hosts_all") or []]
         named = [name for which in ("new", "old", "gateways") for name in options[which]]
-        self._looped: dict[str, dict[str, Any]] = {}
-        for variable in self._variables.values():
-            for host in dict.fromkeys([*everyone, *named]):
-                self._looped.setdefault(variable, {}).update(_looped(self._read(host, variable)))
+        among = list(dict.fromkeys([*everyone, *named]))
+        self._looped = {variable: self._hosts.looped(among, variable) for variable in self._variables.values()}
 
     def host(self, name: str) -> cohorts.Host:
         """A host with its samples."""
         found: dict[str, Any] = {}
-        generation = self._read(name, "npu_generation")
+        generation = str(self._hosts.value(name, "npu_generation") or "")
         for word, variable in self._variables.items():
-            own = self._read(name, variable)
-            if not isinstance(own, Mapping) or "results" in own or own.get("skipped"):
+            own: Optional[dict[str, Any]] = self._hosts.mapping(name, variable)
+            if not own or "results" in own or own.get("skipped"):
                 own = self._looped[variable].get(name)
             if own is None:
                 continue
             if not isinstance(own.get("replicas"), list):
                 problem = "the sample %s: %s" % (variable, failure(own, most=MOST))
-                return cohorts.Host(name, _text(generation), problem=problem)
+                return cohorts.Host(name, generation, problem=problem)
             found[word] = own
-        return cohorts.Host(name, _text(generation), found.get("before"), found.get("after"))
-
-    def _read(self, host: str, variable: str) -> Any:
-        try:
-            return to_native_types(self._hostvars[host].get(variable))
-        except Exception:  # of a host whose variables are broken, or that is not there, there is no sample
-            return None
-
-
-def _looped(registered: Any) -> dict[str, Any]:
-    """The results of a loop by the names that it went over."""
-    results = registered.get("results") if isinstance(registered, Mapping) else None
-    return {str(r.get("item")): r for r in results or [] if isinstance(r, Mapping) and r.get("item") is not None}
-
-
-def _text(value: Any) -> str:
-    return "" if value is None else str(value)
+        return cohorts.Host(name, generation, found.get("before"), found.get("after"))

@@ -107,6 +107,7 @@ class Gate:
         self._check = check
         self._hosts = Hosts(task_vars)
         self._in_play = PlayHosts(task_vars)
+        self._others = self._hosts.samples_of_others(self._in_play.everyone)
         self._now = datetime.now().astimezone()
 
     def look(self) -> Looked:
@@ -126,7 +127,7 @@ class Gate:
         if planned is not None:
             if not self._options["accept_outage"]:
                 more += planned.waves.outages
-            load = self._load(planned.waves, hosts)
+            load = self._load(planned.waves, hosts, [name for name in self._others if name not in aside])
             more += load.reasons
             warnings = load.warnings
         more += gate.gateway_problems(self._gateways(names))
@@ -187,17 +188,17 @@ class Gate:
         except Exception as exc:  # one host's broken variables must not hide another's reasons
             return None, "that its variables cannot be used: %s" % " ".join(str(exc).split())
 
-    def _load(self, found: waves.Waves, hosts: Sequence[gate.Host]) -> _load.Load:
+    def _load(self, found: waves.Waves, hosts: Sequence[gate.Host], others: Sequence[str]) -> _load.Load:
         release = next((h.release for h in hosts if h.release), None)
         if release is None or not found.waves:
             return _load.Load()
         plans = {h.name: h.plan for h in hosts if h.plan is not None}
-        serving = [h.name for h in hosts if not h.absent]
+        serving = [*others, *(h.name for h in hosts if not h.absent)]
         samples = {name: self._sample(name) for name in serving}
         return _load.judge(found, plans, samples, release, self._options["min_available"] or None)
 
     def _sample(self, name: str) -> Optional[dict[str, Any]]:
-        return self._hosts.registered(name, self._options["sample_variable"]) or None
+        return self._hosts.registered(name, self._options["sample_variable"]) or self._others.get(name)
 
     def _gateways(self, names: Sequence[str]) -> dict[str, Optional[dict[str, Any]]]:
         """What hosts with a gateway have said."""

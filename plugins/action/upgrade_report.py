@@ -19,13 +19,11 @@ from ..plugin_utils import _locks, _tables
 from ..plugin_utils._host_releases import Releases, reader
 from ..plugin_utils._play_variables import PlayVariables
 from ..plugin_utils._registered import PlayHosts
-from ..plugin_utils._upgrade_hosts import CONVERGED, SAMPLE, STATE, Hosts
+from ..plugin_utils._upgrade_hosts import CONVERGED, SAMPLE, SAMPLE_AFTER, SAMPLES, SAMPLES_AFTER, STATE, Hosts
 
 VARIABLE = "fleet_reports"
 _ROLES = ("model_artifacts", "vllm_image", "vllm_serve")
 _NUMBER = re.compile(r"@(\d+)\.service\Z")
-#: What was measured last, best first.
-_AFTER = ("__upgrade_sample_after", "__upgrade_bake_after")
 
 
 class ActionModule(ActionBase):
@@ -292,10 +290,11 @@ def counts(
     What is missing of it is added to the notes.
     """
     shared = [str(h) for h in (task_vars.get("groups") or {}).get("gateways") or ()]
+    others, others_after = (hosts.samples_of_others(names, variable) for variable in (SAMPLES, SAMPLES_AFTER))
     answers = []
     for name in dict.fromkeys([*shared, *names]):
-        before = hosts.registered(name, SAMPLE)
-        after = next((s for s in (hosts.registered(name, variable) for variable in _AFTER) if s), {})
+        before = hosts.registered(name, SAMPLE) or others.get(name) or {}
+        after = hosts.registered(name, SAMPLE_AFTER) or others_after.get(name) or {}
         gateways = [sample.get("gateway") for sample in (before, after)]
         if not any(gateways):
             if name in shared:

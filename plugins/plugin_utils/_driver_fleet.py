@@ -25,6 +25,7 @@ class Fleet:
     def __init__(self, task_vars: Mapping[str, Any]) -> None:
         self.hosts = Hosts(task_vars)
         self.in_play = PlayHosts(task_vars)
+        self.others = self.hosts.samples_of_others(self.in_play.everyone)
 
     @property
     def everyone(self) -> list[str]:
@@ -79,7 +80,7 @@ class Fleet:
 
     def sample(self, name: str) -> Optional[dict[str, Any]]:
         """What was measured there; None where nothing was."""
-        return self.hosts.registered(name, SAMPLE) or None
+        return self.hosts.registered(name, SAMPLE) or self.others.get(name)
 
     def described(self, waves: Mapping[str, Any], aside: Mapping[str, str]) -> list[tables.Host]:
         """All hosts, for a table."""

@@ -13,6 +13,15 @@ from ..module_utils._upgrade.window import Expected, under_maintenance
 
 #: Of every host: the results of fleet_state_info, node_converged, vllm_change and vllm_metrics_info.
 STATE, CONVERGED, CHANGE, SAMPLE = "__upgrade_state", "__site_state", "__vllm_serve_change", "__upgrade_sample"
+#: The result of vllm_metrics_info afterwards, of a host with a gateway of its own.
+SAMPLE_AFTER = "__upgrade_sample_after"
+#: The results of vllm_metrics_info by a loop over gateways and over hosts that have no part in the run, and afterwards.
+SAMPLES, SAMPLES_AFTER = "__upgrade_samples", "__upgrade_samples_after"
+
+
+def is_bad(result: Mapping[str, Any]) -> bool:
+    """Whether the result of a task says nothing, as it failed or was skipped, or its host did not answer."""
+    return bool(result.get("failed") or result.get("unreachable") or result.get("skipped"))
 
 
 class Hosts:
@@ -43,7 +52,25 @@ class Hosts:
     def registered(self, host: str, name: str) -> dict[str, Any]:
         """The result that a task has registered on a host; empty where none has, or where the task failed."""
         found = self.mapping(host, name)
-        return {} if found.get("failed") or found.get("unreachable") or found.get("skipped") else found
+        return {} if is_bad(found) else found
+
+    def looped(self, hosts: Iterable[str], variable: str) -> dict[str, dict[str, Any]]:
+        """What a task has registered on any of these hosts that went over names of hosts, by these names."""
+        found: dict[str, dict[str, Any]] = {}
+        for host in hosts:
+            results = self.mapping(host, variable).get("results")
+            for one in results if isinstance(results, list) else ():
+                if isinstance(one, dict) and one.get("item") is not None:
+                    found[str(one["item"])] = one
+        return found
+
+    def samples_of_others(self, hosts: Iterable[str], variable: str = SAMPLES) -> dict[str, dict[str, Any]]:
+        """What was measured of gateways and of hosts that have no part in the run, by their names.
+
+        Those that were not read are left out. hosts: those of the play.
+        """
+        found = self.looped(hosts, variable)
+        return {name: one for name, one in found.items() if isinstance(one.get("replicas"), list) and not is_bad(one)}
 
     def state(self, host: str, variable: str = STATE) -> dict[str, Any]:
         """The state of a host, as fleet_state_info returns it; empty where it was not read."""

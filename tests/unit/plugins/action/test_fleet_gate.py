@@ -201,6 +201,20 @@ def test_a_load_that_those_that_stay_do_not_carry(said, monkeypatch):
     assert not run(monkeypatch, relieved).get("failed")
 
 
+def test_hosts_that_have_no_part_in_the_run_carry_too(said, monkeypatch):
+    """With --limit they and the gateways are asked by a loop, from a host of the play."""
+    asked = [{"item": "gw", **GATEWAY["__upgrade_sample"]}, {"item": "h2", **sample(0.0, 0.0)}]
+    heavy = host(__upgrade_sample=sample(40.0, 40.0), __upgrade_samples={"results": asked})
+    limited = {"gateways": {"gw": {}, "h2": {}}, "groups": {"npu_hosts": ["h1", "h2"], "gateways": ["gw"]}}
+    assert run(monkeypatch, {"h1": heavy}, **limited)["reasons"] == []
+    # One that does not answer is nobody's reason to stop; it does not count.
+    lost = host(**{**heavy, "__upgrade_samples": {"results": [asked[0], {"item": "h2", "unreachable": True}]}})
+    assert "80 requests that run or wait" in only(run(monkeypatch, {"h1": lost}, **limited))
+    # Neither does one that is under maintenance.
+    away = {**limited, "gateways": {"gw": {}, "h2": {"fleet_maintenance": {"reason": "a fan"}}}}
+    assert "80 requests that run or wait" in only(run(monkeypatch, {"h1": heavy}, **away))
+
+
 def test_a_load_that_was_not_measured(said, monkeypatch):
     hosts = {"h1": host(), "h2": converged(__upgrade_sample={"failed": True, "msg": "x"})}
     assert only(run(monkeypatch, hosts)).startswith("h2: found no load that was measured")

@@ -147,7 +147,7 @@ def test_the_report_is_kept_beside_the_inventory(shown, monkeypatch, tmp_path):
     gateways = {
         "gw": {
             "__upgrade_sample": counted(answers=10),
-            "__upgrade_bake_after": counted(at=60.0, answers=250, server_aborts=1),
+            "__upgrade_sample_after": counted(at=60.0, answers=250, server_aborts=1),
         }
     }
     result = run(
@@ -193,7 +193,7 @@ def test_what_gateways_did_not_count_is_said(shown, monkeypatch):
     gateways = {
         "gw-1": {
             "__upgrade_sample": counted(pid=1, answers=500),
-            "__upgrade_bake_after": counted(pid=2, at=60.0, answers=7),
+            "__upgrade_sample_after": counted(pid=2, at=60.0, answers=7),
         },
         "gw-2": {"__upgrade_sample": counted()},
         "gw-3": {},
@@ -206,6 +206,16 @@ def test_what_gateways_did_not_count_is_said(shown, monkeypatch):
         "gateway gw-3 was not read",
     ]
     assert run(monkeypatch, {"h1": changed()}, gateways={"gw-3": {}})["report"]["failed_requests"] is None
+
+
+def test_gateways_are_asked_by_a_loop_from_a_host_of_the_play(shown, monkeypatch):
+    """So that a run with --limit counts them too."""
+    before = {"results": [{"item": "gw-1", **counted(answers=10)}, {"item": "gw-2", "unreachable": True}]}
+    after = {"results": [{"item": "gw-1", **counted(at=60.0, answers=250)}, {"item": "gw-2", "failed": True}]}
+    host = {**changed(), "__upgrade_samples": before, "__upgrade_samples_after": after}
+    report = run(monkeypatch, {"h1": host}, gateways={"gw-1": {}, "gw-2": {}})["report"]
+    assert report["failed_requests"]["answers"] == 240
+    assert [note.partition(":")[0] for note in report["notes"]] == ["gateway gw-2 was not read"]
 
 
 def test_a_folder_that_cannot_be_written_is_a_failure(shown, monkeypatch, tmp_path):
