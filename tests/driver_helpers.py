@@ -9,6 +9,7 @@ import base64
 import hashlib
 import importlib.util
 import json
+import platform
 import re
 import sys
 from collections.abc import Mapping
@@ -32,6 +33,9 @@ PACKAGES = "/srv/hdk"
 #: Two hosts through a reboot, one after the other.
 TIMEOUT = 1200
 BAD, BAD_OR_LOST = (2,), (2, 4)
+#: What simulated hosts are, and what none of them is.
+ARCHITECTURE = platform.machine()
+OTHER_ARCHITECTURE = "aarch64" if ARCHITECTURE == "x86_64" else "x86_64"
 
 
 def _releases() -> ModuleType:
@@ -65,7 +69,7 @@ class Driving(Serving):
         """Packages of this version, with these faults, on every host that is changed, and their release."""
         entries = {}
         for kind, more in (("firmware", firmware), ("driver", driver)):
-            wanted = build_package.Wanted(kind, version, **more)
+            wanted = build_package.Wanted(kind, version, **{"architecture": ARCHITECTURE, **more})
             data, path = build_package.package(wanted), build_package.file_name(wanted)
             # The release names each for the host, whatever the package itself is for.
             entry = {"generation": "a2", "architecture": "any", "path": path}

@@ -15,7 +15,7 @@ import shutil
 
 import pytest
 
-from tests.driver_helpers import BAD, BAD_OR_LOST, FOLDER, Driving
+from tests.driver_helpers import BAD, BAD_OR_LOST, FOLDER, OTHER_ARCHITECTURE, Driving
 from tests.fleet_helpers import fleet, wait_on
 
 REPLICAS = {"a2-1": 2, "a2-2": 2, "a3-1": 4}
@@ -109,7 +109,7 @@ def test_the_former_version(fleet_of):
 
 
 REFUSED = {
-    "wrong architecture": ({}, {"architecture": "x86_64"}, "x86_64"),
+    "wrong architecture": ({}, {"architecture": OTHER_ARCHITECTURE}, OTHER_ARCHITECTURE),
     "wrong generation": ({"generation": "a3"}, {"generation": "a3"}, "for a3"),
     "cards that no host has": ({"generation": "a9"}, {"generation": "a9"}, "Ascend-hdk-310p"),
     "corrupt": ({}, {"fault": "corrupt"}, "as its header says"),
