@@ -8,14 +8,15 @@ from __future__ import annotations
 import json
 import os
 import time
-from typing import Any, Mapping, Optional
+from typing import Any, Mapping, Optional, Sequence
 
 from ansible.plugins.action import ActionBase
 
 from ..module_utils._base.files import write_atomically
 from ..module_utils._base.native import to_native_types
+from ..module_utils._drift.findings import PREFIX
 from ..module_utils._upgrade.state import timestamp
-from ..plugin_utils import _locks, _report_changes, _report_document, _report_page, _tables
+from ..plugin_utils import _drift_report, _locks, _queries, _report_changes, _report_document, _report_page, _tables
 from ..plugin_utils._host_releases import Releases, reader
 from ..plugin_utils._play_variables import HostVariables, PlayVariables
 from ..plugin_utils._registered import MOST, PlayHosts, failure
@@ -48,18 +49,29 @@ class ActionModule(ActionBase):
                 "own_variable": {"type": "str", "required": True},
                 "folder": {"type": "str", "default": ""},
                 "title": {"type": "str", "default": ""},
+                "query": {"type": "str", "default": ""},
             }
         )
         options, known = to_native_types(options), task_vars or {}
         play = Remembered(PlayVariables(known, self._task, self._loader, _ROLES))
         releases = Releases(reader(self._loader, self._templar))
         where = folder(options["folder"], known)
-        document = build(known, play, releases, options, timestamp(time.time()))
-        document["since"] = since(document, where)
-        result.update(changed=False, report=document, files=[])
-        if where and not self._task.check_mode:
-            result.update(save(document, where))
-        _tables.show(lines(document, result["files"]))
+        result.update(changed=False, files=[])
+        try:
+            if options["query"]:
+                _queries.checked(options["query"], "fleet_query")
+            drift = _drift_report.gather(known, self._task, self._loader, self._templar, options["about_variable"])[0]
+            document = build(known, play, releases, options, timestamp(time.time()), drift["findings"])
+            document["since"] = since(document, where)
+            result["report"] = document
+            if where and not self._task.check_mode:
+                result.update(save(document, where))
+            if options["query"]:
+                result["selected"] = _queries.show(document, options["query"])
+            else:
+                _tables.show(lines(document, result["files"]))
+        except _queries.QueryError as exc:
+            result.update(failed=True, msg=str(exc))
         return result
 
 
@@ -77,9 +89,17 @@ class Remembered:
 
 
 def build(
-    task_vars: Mapping[str, Any], play: Any, releases: Releases, options: Mapping[str, Any], made: str
+    task_vars: Mapping[str, Any],
+    play: Any,
+    releases: Releases,
+    options: Mapping[str, Any],
+    made: str,
+    drift: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
-    """The document, without what has changed since the last one. play: finds the variables of a host."""
+    """The document, without what has changed since the last one.
+
+    play: finds the variables of a host. drift: what differs from the releases and the fleet.
+    """
     in_play = PlayHosts(task_vars)
     others = [str(h) for h in (task_vars.get("groups") or {}).get("npu_hosts") or [] if str(h) not in in_play.everyone]
     first = _registered(play, in_play.everyone, options["preflight_variable"])
@@ -92,7 +112,9 @@ def build(
     told = gather(task_vars, play, options)
     names = sorted({str(one.release["release"]) for one in about.values() if one.release})
     title = options["title"] or ", ".join(names)
-    return _report_document.build(made, about, told, checked.get("findings") or [], title)
+    # The site's own checks are part of both.
+    findings = [*(checked.get("findings") or ()), *(f for f in drift if str(f["id"]).startswith(PREFIX))]
+    return _report_document.build(made, about, told, findings, title)
 
 
 def _registered(play: Any, hosts: list[str], name: str) -> Mapping[str, Any]:

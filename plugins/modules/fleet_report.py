@@ -15,6 +15,7 @@ description:
   - Puts together what former tasks have registered on the hosts of the play, compares it with the report of the last
     run, and writes C(report.html) and C(report.json).
   - The page needs nothing else, neither a network nor a server. It shows text from hosts as text.
+  - What differs from the release and the fleet, as M(ascend.fleet.drift_report) finds it, is among the findings.
   - A host that could not be read stands in the report with the reason. So do hosts of the group C(npu_hosts) that
     C(--limit) has left out. What is not known is null.
   - Runs on the controller alone. Use it with C(run_once).
@@ -54,6 +55,11 @@ options:
     description: Words for the heading; by default the names of the releases.
     type: str
     default: ''
+  query:
+    description: >-
+      A JMESPath expression over the report. Just what it selects is printed; the files are written all the same.
+    type: str
+    default: ''
 attributes:
   action:
     description: Runs on the controller.
@@ -71,6 +77,7 @@ attributes:
 seealso:
   - module: ascend.fleet.npu_info
   - module: ascend.fleet.preflight_report
+  - module: ascend.fleet.drift_report
   - module: ascend.fleet.vllm_status
   - module: ascend.fleet.fleet_state_info
 """
@@ -89,6 +96,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+selected:
+  description: What O(query) has selected.
+  returned: when a query was given
+  type: raw
+  sample: 0
 files:
   description: The files that were written. Empty in check mode.
   returned: success

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, ascend.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""drift.yml on a fleet as site.yml has left it: nothing has drifted, one edit is found, and hosts are only read."""
+"""What reads a fleet as site.yml has left it: nothing has drifted, one edit is found, and hosts are only read."""
 
 from __future__ import annotations
 
@@ -33,6 +33,21 @@ def test_what_site_has_brought_about_has_not_drifted(request: pytest.FixtureRequ
     status, output, report = drift(request, tmp_path / "drift.json")
     assert status == 0, output
     assert [f for f in report["findings"] if f["severity"] == "error"] == [], output
+    assert fleet("exec", HOST, "--", "sh", "-c", TREE) == before
+
+
+def test_report_and_diagnosis_only_read(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    inventory = request.config.getoption("ansible_inventory")
+    reports = ("-e", f"fleet_reports={tmp_path}")
+    before = fleet("exec", HOST, "--", "sh", "-c", TREE)
+    status, output = playbook(inventory, "playbooks/report.yml", *reports, "-e", "fleet_query=hosts[].state")
+    assert status == 0, output
+    report = json.loads((tmp_path / "fleet" / "report.json").read_text())
+    assert json.dumps([host["state"] for host in report["hosts"]], indent=1) in output
+    assert [f for f in report["findings"] if f["id"].startswith("DRF-") and f["severity"] == "error"] == [], output
+    status, output = playbook(inventory, "playbooks/diagnose.yml", *reports)
+    assert status == 0, output
+    assert list(tmp_path.glob(f"diagnose-*/{HOST}*")), list(tmp_path.rglob("*"))
     assert fleet("exec", HOST, "--", "sh", "-c", TREE) == before
 
 

@@ -12,6 +12,9 @@ from .._preflight.report import Kind
 from . import replicas, versions
 from .check import AREAS, Check, Facts
 
+#: How its ids begin.
+PREFIX = "DRF-"
+
 
 def _all_checks() -> dict[str, Check]:
     found: dict[str, Check] = {}
@@ -38,7 +41,7 @@ DRIFT = Kind("DRIFT", tuple(dict.fromkeys(AREAS.values())), catalogue, "without 
 
 def findings(facts: Facts, ignore: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Everything in which a host differs, errors first. ``ignore``: ids that are accepted on purpose; ValueError."""
-    unknown = sorted(i for i in ignore if i.startswith("DRF-") and i not in CATALOGUE)
+    unknown = sorted(i for i in ignore if i.startswith(PREFIX) and i not in CATALOGUE)
     if unknown:
         raise ValueError(
             "cannot ignore %s: no such finding; the ids stand in docs/findings.md, from %s to %s"

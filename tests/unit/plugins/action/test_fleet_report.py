@@ -54,9 +54,10 @@ def shown(monkeypatch):
     return lines
 
 
-def run(monkeypatch, hosts, check_mode=False, alive=None, others=(), variables=None, **args):
+def run(monkeypatch, hosts, check_mode=False, alive=None, others=(), variables=None, drift=(), **args):
     monkeypatch.setattr(plugin, "PlayVariables", lambda *_a, **_k: Play(hosts))
     release = {"release": "r", "images": [], "model": {"name": "m", "revision": "c0" * 20, "commit": ""}}
+    monkeypatch.setattr(plugin._drift_report, "gather", lambda *_a: ({"findings": list(drift)}, []))
     monkeypatch.setattr(plugin, "reader", lambda *_a: lambda _name, _variables: release)
     task = MagicMock(async_val=0, args={**OPTIONS, **args}, check_mode=check_mode, diff=False)
     task.action = "ascend.fleet.fleet_report"
@@ -117,6 +118,26 @@ def test_a_damaged_earlier_report_is_named_and_replaced(shown, monkeypatch, tmp_
     assert not result.get("failed")
     assert str(path) in result["report"]["since"]["problem"]
     assert json.loads(path.read_text(encoding="utf-8"))["made"]
+
+
+def test_what_has_drifted_is_a_finding_once(shown, monkeypatch):
+    """Checks of the site are part of both reports."""
+    drift = [{**FINDING, "id": "DRF-011"}, {**FINDING, "id": "SITE-001"}]
+    report = run(monkeypatch, {"h1": host()}, drift=drift)["report"]
+    assert [f["id"] for f in report["findings"]] == ["DRV-006", "DRF-011"]
+    assert report["hosts"][0]["errors"] == 2
+
+
+def test_just_what_a_query_selects_is_printed(shown, monkeypatch, tmp_path):
+    said = []
+    monkeypatch.setattr(plugin._queries, "Display", lambda: MagicMock(display=said.append))
+    result = run(monkeypatch, {"h1": host()}, folder=str(tmp_path), query="summary.errors")
+    assert (result["selected"], said, shown) == (1, ["1"], [])
+    assert (tmp_path / "fleet" / "report.json").exists()
+    result = run(monkeypatch, {"h1": host()}, folder=str(tmp_path / "new"), query="hosts[")
+    assert result["failed"]
+    assert "column 7 of fleet_query" in result["msg"]
+    assert not (tmp_path / "new").exists()
 
 
 def test_check_mode_compares_and_writes_nothing(shown, monkeypatch, tmp_path):
