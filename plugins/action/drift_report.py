@@ -30,6 +30,7 @@ class ActionModule(ActionBase):
                 "result_variable": {"type": "str"},
                 "report": {"type": "dict"},
                 "after_stop": {"type": "bool", "default": False},
+                "show": {"type": "bool", "default": True},
                 "title": {"type": "str", "default": ""},
                 "query": {"type": "str", "default": ""},
                 "json_path": {"type": "path"},
@@ -60,7 +61,7 @@ class ActionModule(ActionBase):
         found: dict[str, Any] = {}
         if options["query"]:
             found["selected"] = _queries.show(report, options["query"])
-        else:
+        elif options["show"]:
             _tables.show(_report.lines(report, options["title"], DRIFT))
         if options["json_path"] and not self._task.check_mode:
             found.update(_tables.save(report, options["json_path"], "fleet_drift_json"))

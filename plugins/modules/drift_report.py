@@ -35,6 +35,10 @@ options:
         O(report), after these hosts have failed, since Ansible prints several lines for each of them.
     type: bool
     default: false
+  show:
+    description: Whether the report is printed.
+    type: bool
+    default: true
   title:
     description: Words for the heading.
     type: str

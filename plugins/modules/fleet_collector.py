@@ -71,13 +71,12 @@ options:
     type: int
     default: 8082
   findings:
-    description: What a check of the host has found, each with C(severity). Without it, what was told before stays.
-    type: list
-    elements: dict
-  findings_source:
-    description: Which check that was.
-    type: str
-    default: preflight
+    description:
+      - What checks of the host have found, by their kind, as their reports say it of a host with C(checked),
+        C(errors) and C(warnings).
+      - Of a check that is not named, or has not looked at the host, what was told before stays.
+    type: dict
+    default: {}
 attributes:
   check_mode:
     description: Says what would be done.
@@ -142,8 +141,7 @@ ARGUMENTS: dict[str, Any] = {
     "exporter_user": {"type": "str", "default": "hwMindX"},
     "exporter_address": {"type": "str", "default": "127.0.0.1"},
     "exporter_port": {"type": "int", "default": 8082},
-    "findings": {"type": "list", "elements": "dict"},
-    "findings_source": {"type": "str", "default": "preflight"},
+    "findings": {"type": "dict", "default": {}},
 }
 _GIB = 1024**3
 _PROGRAM_FOLDERS = "/usr/bin:/usr/local/bin:/usr/sbin:/usr/local/sbin:/opt/node_exporter"
@@ -200,10 +198,11 @@ def missing_programs(state: str) -> list[str]:
 
 def findings_text(host: install.CollectorHost, params: dict[str, Any], now: float) -> Optional[str]:
     """The findings' file with those that were found now; None where nobody has looked, or nothing has changed."""
-    if params["findings"] is None or params["state"] == "absent":
+    found = {source: about for source, about in params["findings"].items() if about and about.get("checked")}
+    if not found or params["state"] == "absent":
         return None
     return install.with_findings(
-        host.read(install.FINDINGS), params["findings_source"], fleet_metrics.counts_of(params["findings"], now)
+        host.read(install.FINDINGS), {source: fleet_metrics.counts_of(about, now) for source, about in found.items()}
     )
 
 

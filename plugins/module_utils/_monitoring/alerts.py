@@ -294,7 +294,7 @@ def alerts(limits: Thresholds) -> tuple[Alert, ...]:
             "0m",
             'ascend_fleet_findings{severity="error"} > 0',
             "{{ $labels.host }} had {{ $value }} errors when it was last checked ({{ $labels.source }})",
-            "preflight.yml names each with its fix.",
+            "preflight.yml, or drift.yml, names each with its fix.",
         ),
     )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import calendar
 import time
-from typing import Any, Mapping, Optional, Sequence
+from typing import Any, Mapping, Optional
 
 from .exposition import Metrics
 
@@ -119,10 +119,9 @@ def add_findings(out: Metrics, findings: Mapping[str, Any]) -> None:
         out.add("ascend_fleet_findings_time_seconds", about.get("at"), {"source": source})
 
 
-def counts_of(findings: Sequence[Mapping[str, Any]], at: float) -> dict[str, int]:
-    """Findings as ``add_findings`` wants those of one source."""
-    counts = {severity: sum(f.get("severity") == severity for f in findings) for severity in _SEVERITIES}
-    return {"at": int(at), **counts}
+def counts_of(checked: Mapping[str, Any], at: float) -> dict[str, int]:
+    """What a report says of a host, with ``errors`` and ``warnings``, as ``add_findings`` wants that of one source."""
+    return {"at": int(at), **{severity: int(checked[severity + "s"]) for severity in _SEVERITIES}}
 
 
 def seconds_of(moment: Optional[str]) -> Optional[int]:

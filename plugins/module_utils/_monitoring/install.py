@@ -300,14 +300,14 @@ class CollectorHost:
             self._systemd.restart(plan.start)
 
 
-def with_findings(kept: Optional[str], source: str, counts: Mapping[str, int]) -> str:
-    """The findings' file with those of one kind of check; what cannot be read is written anew."""
+def with_findings(kept: Optional[str], counts: Mapping[str, Mapping[str, int]]) -> str:
+    """The findings' file with those of these kinds of check; what cannot be read is written anew."""
     try:
         data = json.loads(kept or "{}")
     except ValueError:
         data = {}
     data = data if isinstance(data, dict) else {}
-    return json.dumps({**data, source: dict(counts)}, indent=1, sort_keys=True) + "\n"
+    return json.dumps({**data, **counts}, indent=1, sort_keys=True) + "\n"
 
 
 def exporters_of_others(units: Sequence[str]) -> list[str]:

@@ -322,7 +322,7 @@ class TestLook:
                 }
             )
         )
-        (state / "findings.json").write_text(install.with_findings(None, "preflight", {"at": 5, "error": 1}))
+        (state / "findings.json").write_text(install.with_findings(None, {"preflight": {"at": 5, "error": 1}}))
         record = {"since": "2026-11-24T21:58:23Z", "owner": "operator", "by": "a", "reason": "b"}
         (state / "gateway/drains.json").write_text(json.dumps({"vllm-a/a2-1:0": record}))
         found, problems = machine.look()

@@ -135,9 +135,28 @@ class TestCollector:
         assert "\nCapabilityBoundingSet=CAP_SETUID\n" in exporter
 
     def test_findings_of_one_check_leave_those_of_others(self):
-        text = install.with_findings('{"drift": {"at": 1, "error": 2}}', "preflight", {"at": 5, "error": 0})
+        text = install.with_findings('{"drift": {"at": 1, "error": 2}}', {"preflight": {"at": 5, "error": 0}})
         assert json.loads(text) == {"drift": {"at": 1, "error": 2}, "preflight": {"at": 5, "error": 0}}
-        assert json.loads(install.with_findings("{", "a", {"at": 5})) == {"a": {"at": 5}}
+        assert json.loads(install.with_findings("{", {"a": {"at": 5}})) == {"a": {"at": 5}}
+
+    def test_a_check_that_has_not_looked_at_the_host_tells_nothing(self):
+        class Host:
+            @staticmethod
+            def read(_path):
+                return '{"drift": {"at": 1, "error": 2, "warning": 0}}'
+
+        checked, not_checked = (
+            {"checked": True, "errors": 1, "warnings": 3},
+            {"checked": False, "errors": 0, "warnings": 0},
+        )
+        params = {"state": "present", "findings": {"preflight": checked, "drift": not_checked, "other": {}}}
+        text = fleet_collector.findings_text(Host, params, 7.9)
+        assert json.loads(text) == {
+            "drift": {"at": 1, "error": 2, "warning": 0},
+            "preflight": {"at": 7, "error": 1, "warning": 3},
+        }
+        assert fleet_collector.findings_text(Host, {**params, "findings": {"drift": not_checked}}, 7.9) is None
+        assert fleet_collector.findings_text(Host, {**params, "state": "absent"}, 7.9) is None
 
     @pytest.mark.parametrize("source", ["npu_smi", "npu_exporter"])
     def test_nobody_asks_beside_the_sites_own_exporter(self, source):
