@@ -61,9 +61,6 @@ case $kind in
   sanity) exec ansible-test sanity "${options[@]}" --exclude tests/sim/ --exclude tests/bench/ --exclude tests/load/ --exclude tests/unit/fixtures/ --exclude tests/tools/ --exclude molecule/ "${once[@]}" ;;
   # Two workers, on however few cores: the tests wait for processes and files as much as they compute.
   units)
-    if [ "$version" != 3.11 ]; then
-      exec ansible-test units "${options[@]}" --num-workers 2
-    fi
     # What meets Ansible. The rest knows nothing of it; there a process for every test would show nothing more.
     meets=(tests/unit/plugins/{action,filter,modules,plugin_utils}/)
     ansible-test units "${options[@]}" --num-workers 2 "${meets[@]}"

@@ -165,8 +165,8 @@ def up_of(fleet: str) -> str:
 def ansible_test(tool: str) -> list[Step]:
     """Sanity and unit tests on both ansible-core versions: nothing else runs the unit tests.
 
-    ansible-test starts a process for every unit test, which takes as long as the tests themselves. With the older
-    ansible-core it runs those of code that meets Ansible, and pytest by itself the others.
+    ansible-test starts a process for every unit test, which takes as long as the tests themselves. It runs those of
+    code that meets Ansible, and pytest by itself the others.
     """
     here = sys.version_info[1]
     other = 13 if here != 13 else 11
