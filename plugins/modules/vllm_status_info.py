@@ -121,7 +121,8 @@ recorded:
   description: >-
     What the state of the host says. C(change) is the change that is open, C(last_good) and C(previous_good) are the
     deployments that a rollback goes back to, C(replicas) what each was last proven to serve, and C(lease) who holds the
-    fleet, as M(ascend.fleet.fleet_state_info) returns them. Null where it cannot be read.
+    fleet, as M(ascend.fleet.fleet_state_info) returns them. C(driver) is the change of driver and firmware that is
+    open, in which the host is in maintenance. Null where it cannot be read.
   returned: success
   type: dict
   sample:
@@ -133,6 +134,13 @@ recorded:
     previous_good: null
     replicas: {}
     lease: null
+    driver:
+      id: 20261130T061500Z-driver
+      by: alice@controller
+      since: "2026-11-30T06:21:40Z"
+      step: installing
+      wanted: {driver: 25.5.0, firmware: 7.8.0.5.201}
+      why: ""
 problems:
   description: What could not be read, a line each.
   returned: success
@@ -146,6 +154,7 @@ from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils._driver import record
 from ..module_utils._node.collect import collect
 from ..module_utils._node.host import Host
 from ..module_utils._serving.deployed import UnitsError, deployed
@@ -154,13 +163,18 @@ from ..module_utils._upgrade import lease, state
 
 #: What of a state is shown; the history is long.
 _SHOWN = ("change", "last_good", "previous_good", "replicas")
+_SHOWN_OF_DRIVER = ("id", "by", "since", "step", "wanted", "why")
 
 
 def recorded(problems: list[str]) -> Optional[dict[str, Any]]:
     """What the state of the host says; None with a problem where it cannot be read."""
     try:
-        found = state.read()
-        return {**{name: found[name] for name in _SHOWN}, "lease": lease.described(lease.read(), time.time())}
+        found, driver = state.read(), record.read()["change"]
+        return {
+            **{name: found[name] for name in _SHOWN},
+            "lease": lease.described(lease.read(), time.time()),
+            "driver": driver and {name: driver[name] for name in _SHOWN_OF_DRIVER},
+        }
     except (state.StateError, lease.LeaseError) as exc:
         problems.append(str(exc))
         return None

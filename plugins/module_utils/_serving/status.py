@@ -35,7 +35,8 @@ def build(
     replicas: by host, what vllm_status_info returned. reasons: by host without replicas, why it could not be read.
     servers: what the gateways say, each with its ``gateway``. problems: what went wrong, a line each.
     drivers: by host, who takes its replicas out of traffic. unasked: hosts of which a gateway did not answer.
-    recorded: by host, what its state says: ``last_good``, ``change`` and ``lease``; missing where it could not be read.
+    recorded: by host, what its state says: ``last_good``, ``change``, ``driver`` and ``lease``; missing where it could
+    not be read.
     """
     by_replica: dict[tuple[str, Any], list[Mapping[str, Any]]] = {}
     for server in servers:
@@ -176,6 +177,13 @@ def _changes(states: Mapping[str, Mapping[str, Any]]) -> list[str]:
             before = " from %s" % change["from_release"] if change.get("from_release") else ""
             about = (host, change["kind"], change["release"], before, change["step"], change["since"])
             found.append("%s: %s to %s%s, %s since %s" % about + " (%s, by %s)" % (change["id"], change["by"]))
+        driver = state.get("driver")
+        if driver:
+            wanted = ", ".join("%s %s" % pair for pair in sorted(driver["wanted"].items()))
+            found.append(
+                "%s: in maintenance for a change to %s, %s since %s (%s, by %s)%s"
+                % (host, wanted, driver["step"], driver["since"], driver["id"], driver["by"], _after(driver["why"]))
+            )
         if lease:
             alive = "" if lease["alive"] else "; it has given no sign of life for an hour"
             key = (lease["owner"], lease["change"], lease["since"], alive)
@@ -185,6 +193,10 @@ def _changes(states: Mapping[str, Mapping[str, Any]]) -> list[str]:
         for (owner, change, since, alive), hosts in leases.items()
     ]
     return found
+
+
+def _after(why: str) -> str:
+    return ": %s" % " ".join(why.split()) if why else ""
 
 
 def is_serving(replica: Mapping[str, Any]) -> bool:

@@ -197,6 +197,16 @@ def test_changes_that_are_open_and_whoever_holds_the_fleet_are_told():
         assert said[words] == "warning"
 
 
+def test_a_host_in_maintenance_for_its_driver_is_told():
+    driver = {"id": "C-driver", "by": "alice@ctl", "since": SINCE, "step": "rebooting",
+              "why": "found 7 chips;\nneeded 8", "wanted": {"firmware": "7.8", "driver": "25.5.0"}}  # fmt: skip
+    report = status.build(["a2-1"], {"a2-1": []}, {}, [], recorded={"a2-1": recorded(driver=driver)})
+    words = (
+        "a2-1: in maintenance for a change to driver 25.5.0, firmware 7.8, rebooting since %s (C-driver, by alice@ctl)"
+    )
+    assert dict(status.lines(report))[words % SINCE + ": found 7 chips; needed 8"] == "warning"
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"), [(12, "12s"), (303, "5m 3s"), (7800, "2h 10m"), (3 * 86400 + 4 * 3600, "3d 4h")]
 )

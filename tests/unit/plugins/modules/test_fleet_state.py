@@ -12,6 +12,7 @@ import os
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
+from ansible_collections.ascend.fleet.plugins.module_utils._driver import record
 from ansible_collections.ascend.fleet.plugins.module_utils._upgrade import deployment, lease, state
 from ansible_collections.ascend.fleet.plugins.modules import (
     fleet_lease,
@@ -71,7 +72,7 @@ class Host:
 @pytest.fixture
 def host(monkeypatch, tmp_path):
     found = Host(str(tmp_path / "ascend-fleet"))
-    for module in (deployment, state, lease):
+    for module in (deployment, state, lease, record):
         for function in vars(module).values():
             defaults = getattr(function, "__defaults__", None)
             if defaults and deployment.FOLDER in defaults:
@@ -243,13 +244,27 @@ def test_the_status_of_a_host_shows_what_is_recorded(host, monkeypatch):
     found = host.call(vllm_status_info)
     assert found["recorded"]["last_good"]["release"] == "r_v0"
     assert found["recorded"]["lease"]["alive"] is True
-    assert set(found["recorded"]) == {"change", "last_good", "previous_good", "replicas", "lease"}
+    assert set(found["recorded"]) == {"change", "last_good", "previous_good", "replicas", "lease", "driver"}
+    assert found["recorded"]["driver"] is None
     assert found["problems"] == []
     with open(os.path.join(host.folder, "lease.json"), "w", encoding="utf-8") as handle:
         handle.write("{")
     found = host.call(vllm_status_info)
     assert found["recorded"] is None
     assert "lease.json damaged" in found["problems"][0]
+
+
+def test_the_status_of_a_host_shows_that_it_is_in_maintenance_for_its_driver(host, monkeypatch):
+    monkeypatch.setattr(vllm_status_info, "deployed", list)
+    opened = record.begin(
+        record.empty(), change="C-driver", by="alice@ctl", now=1.0, release="r", wanted={"driver": "25.5.0"}, found={},
+        installs=[], before={},
+    )  # fmt: skip
+    os.makedirs(host.folder)
+    record.write(opened, host.folder)
+    found = host.call(vllm_status_info)["recorded"]["driver"]
+    assert (found["id"], found["step"], found["wanted"]) == ("C-driver", "preparing", {"driver": "25.5.0"})
+    assert "before" not in found
 
 
 def test_a_lease_needs_a_holder_and_a_change(host):
