@@ -48,6 +48,12 @@ def plan(options: Mapping[str, Any], task_vars: Mapping[str, Any], now: datetime
     present = [name for name in alive if name not in aside]
     expected = registered.expected(present, options["state_variable"])
     hosts = [h for h in (_host(name, options, registered, expected) for name in present) if h]
+    beyond = registered.samples_of_others([str(h) for h in task_vars.get("ansible_play_hosts_all") or []])
+    hosts += [
+        _beyond(name, sample, registered)
+        for name, sample in beyond.items()
+        if sample["replicas"] and name in everyone and name not in aside and name not in alive
+    ]
     canary = options["canary"]
     if canary is None:
         canary = waves.default_canary(hosts) if options["with_canary"] else []
@@ -61,6 +67,18 @@ def plan(options: Mapping[str, Any], task_vars: Mapping[str, Any], now: datetime
         fleet=[*everyone, *alive],
     )
     return WavePlan(found, aside, everyone)
+
+
+def _beyond(name: str, sample: Mapping[str, Any], hosts: Hosts) -> waves.Host:
+    """A host that has no part in the run, and serves."""
+    replicas = sample["replicas"]
+    return waves.Host(
+        name=name,
+        models=tuple(sorted({str(r["served_model_name"]) for r in replicas})),
+        generation=str(hosts.value(name, "npu_generation") or ""),
+        in_service=sum(r["active_state"] == "active" for r in replicas),
+        changes=False,
+    )
 
 
 def _host(name: str, options: Mapping[str, Any], hosts: Hosts, expected: window.Expected) -> Optional[waves.Host]:

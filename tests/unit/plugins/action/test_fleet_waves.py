@@ -27,7 +27,7 @@ def run(hostvars, check_mode=False, groups=None, **args):
     task.action = "ascend.fleet.fleet_waves"
     action = plugin.ActionModule(task, MagicMock(), MagicMock(), MagicMock(), MagicMock(), MagicMock())
     action._connection._shell.tmpdir = None
-    known = {"hostvars": hostvars, "ansible_play_hosts": list(hostvars)}
+    known = {"hostvars": hostvars, "ansible_play_hosts": list(hostvars), "ansible_play_hosts_all": list(hostvars)}
     return action.run(task_vars={**known, "groups": groups or {"npu_hosts": list(hostvars)}})
 
 
@@ -71,6 +71,22 @@ def test_a_replica_that_serves_meanwhile_may_be_on_a_host_that_is_as_wanted(said
     assert not run({"h1": planned(1, 1), "h2": converged(1)}, converged_variable="state").get("failed")
     result = run({"h1": planned(1, 1)}, groups={"npu_hosts": ["h1", "h2"]})
     assert "1 more hosts of the inventory were not asked" in result["msg"]
+
+
+def test_a_replica_that_serves_meanwhile_may_be_on_a_host_that_has_no_part_in_the_run(said):
+    """Those that --limit leaves out are asked by a loop, where the playbook does so."""
+    groups = {"npu_hosts": ["h1", "h2"], "gateways": ["gw"]}
+    replica = {"served_model_name": "m", "active_state": "active"}
+    asked = [{"item": "gw", "replicas": []}, {"item": "h2", "replicas": [replica]}]
+    found = run({"h1": planned(1, 1, __upgrade_samples={"results": asked})}, groups=groups)
+    assert not found.get("failed"), found
+    assert found["hosts"] == ["h1"]
+    for one in (
+        {"item": "h2", "unreachable": True},
+        {"item": "h2", "replicas": [{**replica, "active_state": "failed"}]},
+    ):
+        found = run({"h1": planned(1, 1, __upgrade_samples={"results": [asked[0], one]})}, groups=groups)
+        assert "fleet_accept_outage" in found["msg"], one
 
 
 def test_a_host_without_a_plan_is_left_out(said):
