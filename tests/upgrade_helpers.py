@@ -60,6 +60,21 @@ class Upgrading(Serving):
                 archive.unlink()
                 images.append(dict(image, revision=added["commit"], path=path, tag=tag))
             releases.write(self.inventory, name, images)
+            self._lock_to_newer_weights(name, scratch)
+
+    def _lock_to_newer_weights(self, name: str, scratch: Path) -> None:
+        """Hold a release to a commit of the weights that the others are not held to: the branch has moved."""
+        model = str(releases.release(name)["model"]["repository"]).split("/", 3)[3].removesuffix(".git")
+        notice = scratch / "NOTICE.md"
+        notice.write_text(f"weights of {name}\n", encoding="utf-8")
+        fleet("origin-add", model, notice.name, str(notice), "--plain")
+        self.play("playbooks/lock.yml", "-e", f"fleet_release={name}", "-e", "fleet_relock=true")
+
+    def weights_of(self, host: str) -> set[str]:
+        """The folders from which the engines of a host serve."""
+        form = "docker inspect --format '{{json .Args}}'"
+        text = self.on(host, f"{form} $(docker ps -q --filter name=vllm-)")
+        return {word for line in text.splitlines() for word in json.loads(line) if "/models/" in word}
 
     def running(self) -> dict[str, str]:
         """The release of every engine's container that runs, as ``a2-1:0``."""

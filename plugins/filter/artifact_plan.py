@@ -63,7 +63,8 @@ RETURN = r"""
 _value:
   description: >-
     C(image) and C(model) of the release with their URLs replaced, C(image_folder), C(image_archive), C(image_checksums)
-    and C(weights) on the host, and C(former_weights), where version 0.1 kept them.
+    and C(weights) on the host; C(former_weights), where version 0.1 kept them; and C(commit_weights), where those of
+    the lock's commit are when another one is in C(weights).
     C(requests) are the arguments of M(ascend.fleet.lfs_artifact) for the image archive, where it is needed, and for the
     weights, in this order. C(left_out) has the key (RV(ascend.fleet.lfs_artifact#module:request)) of the archive's
     request where it is not needed.

@@ -50,6 +50,9 @@ options:
       - The full commit hash that O(revision) is held to, as the lock of a release has it. The revision is then only the
         name under which folder and request are kept, and O(refresh) does not move it.
       - A source that holds another commit is passed over.
+      - With O(layout=model) and no O(store), where O(dest) holds another commit, these files have a folder of their
+        own beside it, O(dest) with C(@) and the first 12 digits of the commit behind it. RV(dest) says so. Engines read
+        what is in O(dest), and a rollback needs it. Files that are the same get a second name and are not downloaded.
     type: str
   dest:
     description:

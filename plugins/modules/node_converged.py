@@ -179,7 +179,18 @@ UNKNOWN = (
 )
 
 #: What of a request identifies it and where it lies; from where it comes is of no consequence once it is there.
-IDENTITY = ("repository", "identity", "revision", "commit", "dest", "former_dest", "paths", "exclude", "checksums")
+IDENTITY = (
+    "repository",
+    "identity",
+    "revision",
+    "commit",
+    "dest",
+    "former_dest",
+    "paths",
+    "exclude",
+    "checksums",
+    "layout",
+)
 #: What the plans need of a node, and how long each of its tools may take.
 SUBSETS = ("npu", "topology", "versions", "docker", "system")
 NODE_SECONDS = 30.0

@@ -62,7 +62,8 @@ def facts_of(node: Mapping[str, Any], release: Mapping[str, Any], wanted: Wanted
         artifacts = artifact_plan(
             release, generation=str(generation), architecture=node.get("architecture"), root=wanted.root
         )
-        folders = (wanted.weights,) if wanted.weights else (artifacts["weights"], artifacts["former_weights"])
+        places = (artifacts[name] for name in ("weights", "former_weights", "commit_weights"))
+        folders = (wanted.weights,) if wanted.weights else tuple(place for place in places if place)
         planned = _planned(node, release, wanted, artifacts["image"], folders)
     except (SelectionError, ArtifactError, ValueError) as exc:
         return Facts(node=node, release=release, plan_error=" ".join(str(exc).split()))

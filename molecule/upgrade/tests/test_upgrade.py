@@ -147,7 +147,7 @@ def test_bad_inputs(fleet_of):
 def test_good_upgrade(fleet_of):
     serving = fleet_of
     name, other = "good upgrade", serving.other_release()
-    before = containers(serving)
+    before, weights = containers(serving), {host: serving.weights_of(host) for host in REPLICAS}
     with serving.change(name):
         serving.upgrade(other)
     one = unnoticed(serving, name)
@@ -158,6 +158,11 @@ def test_good_upgrade(fleet_of):
     assert all(not set(after[host].split()[1::2]) & set(before[host].split()[1::2]) for host in REPLICAS)
     assert len(one.out) == serving.count
     assert all(one.out.values()), one.out
+    # The weights are another commit of the same branch: those of before are still there, untouched.
+    for host, former in weights.items():
+        assert len(former) == 1
+        assert not serving.weights_of(host) & former, host
+        assert serving.on(host, f"cd {former.pop()} && [ ! -e NOTICE.md ] && ls *.safetensors | wc -l").strip() == "4"
 
 
 def test_again_it_is_quiet(fleet_of):

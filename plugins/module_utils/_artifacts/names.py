@@ -102,6 +102,15 @@ def repository_folder(url: str, revision: str) -> str:
     return name + revision_suffix(revision)
 
 
+def folder_of_commit(folder: str, commit: str) -> str:
+    """Return the folder beside ``folder`` for a commit of its revision, where ``folder`` holds another commit.
+
+    >>> folder_of_commit("/models/Qwen-AI--Qwen3.5-27B", "aa61a9222a793b9dd48897cacabf3222a13fe50d")
+    '/models/Qwen-AI--Qwen3.5-27B@aa61a9222a79'
+    """
+    return "%s@%s" % (folder, commit[:12])
+
+
 def former_weights_folder(model_name: str, revision: str) -> str:
     """Return the folder name that version 0.1 gave weights: that of the release's model, whatever its repository."""
     return safe_name(model_name) + revision_suffix(revision)

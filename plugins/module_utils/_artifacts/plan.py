@@ -61,7 +61,8 @@ def image_request(image: Mapping[str, Any], *, root: str, origin: str = "") -> d
 def weights_request(model: Mapping[str, Any], *, root: str, origin: str = "") -> dict[str, Any]:
     """Return the arguments of lfs_artifact that bring the weights of a release, as ``image_request`` does.
 
-    ``former_dest`` is where version 0.1 kept them: used on where it is proven to hold this repository.
+    ``former_dest`` is where version 0.1 kept them: used on where it is proven to hold this repository. Where one of the
+    two holds another commit than the wanted one, this has a folder of its own (``names.folder_of_commit``).
     """
     url = str(model["repository"])
     revision = str(model.get("revision") or "main")
@@ -140,11 +141,13 @@ def artifact_plan(
         "model": {
             "name": str(release["model"]["name"]),
             **{name: weights[name] for name in ("repository", "identity", "revision")},
+            "commit": weights.get("commit", ""),
             "include": weights["paths"],
             "exclude": weights["exclude"],
         },
         "weights": weights["dest"],
         "former_weights": weights["former_dest"],
+        "commit_weights": names.folder_of_commit(weights["dest"], weights["commit"]) if "commit" in weights else "",
         "requests": [with_options(r, options or {}) for r in ([weights] if is_loaded else [archive, weights])],
         "left_out": [request_key(archive)] if is_loaded else [],
     }

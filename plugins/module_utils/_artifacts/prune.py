@@ -200,6 +200,7 @@ def _mark_used(found: Sequence[Folder], current: Collection[str], check: bool) -
 
     Their state is written only where that is not so: as long as the same is asked for, nothing is written.
     """
+    of_now = _current_of(found, current)
     for group in sorted({folder.group for folder in found}):
         requests = {
             "%s#%s" % (folder.path, key): (folder, key, request)
@@ -208,7 +209,7 @@ def _mark_used(found: Sequence[Folder], current: Collection[str], check: bool) -
             for key, request in folder.requests.items()
         }
         used_at = {name: request["used_at"] for name, (_folder, _key, request) in requests.items()}
-        chosen = [name for name, (_folder, key, _request) in requests.items() if key in current]
+        chosen = [name for name in requests if name in of_now]
         changed = later_uses(used_at, chosen)
         for folder in found:
             mine = [name for name in changed if requests[name][0] is folder]
@@ -221,13 +222,25 @@ def _mark_used(found: Sequence[Folder], current: Collection[str], check: bool) -
                     folder.save()
 
 
+def _current_of(found: Sequence[Folder], current: Collection[str]) -> set[str]:
+    """The current requests as ``FOLDER#KEY``; one that two folders hold, for two commits, in the one that is named."""
+    named = {key for folder in found if folder.path in current for key in folder.requests if key in current}
+    return {
+        "%s#%s" % (folder.path, key)
+        for folder in found
+        for key in folder.requests
+        if key in current and (key not in named or folder.path in current)
+    }
+
+
 def _to_remove(
     found: Sequence[Folder], keep: int, current: Collection[str], in_use: Callable[[], str]
 ) -> list[Revision]:
     revisions = [revision for folder in found for revision in folder.revisions()]
     known = {revision.folder for revision in revisions if revision.request in current}
     # A folder of which it is not known what for it stays is left alone.
-    staying = [r.name for r in revisions if r.request in current or (r.folder in current and r.folder not in known)]
+    of_now = _current_of(found, current)
+    staying = [r.name for r in revisions if r.name in of_now or (r.folder in current and r.folder not in known)]
     chosen = superfluous(revisions, keep, staying)
     if chosen:
         # Only now, and only if there is something to decide: asking costs docker commands.

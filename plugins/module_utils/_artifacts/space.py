@@ -15,7 +15,8 @@ def wanted_requests(plan: Mapping[str, Any]) -> list[dict[str, Any]]:
 
     An image archive that is not needed, as docker has the image, is ``left_out`` with its ``bytes``, 0 where they are
     not known. The weights have also ``former_folder``, where version 0.1 kept them, and ``repository``, which has to be
-    its.
+    its; ``commit``, to which the lock holds them (else empty), and ``commit_folder``, where they lie when ``folder``
+    holds another one.
     """
     image = plan["image"]
     left_out = {"left_out": True, "bytes": int(image.get("size_bytes") or 0)} if plan["left_out"] else {}
@@ -24,6 +25,8 @@ def wanted_requests(plan: Mapping[str, Any]) -> list[dict[str, Any]]:
         {
             "folder": plan["weights"],
             "former_folder": plan["former_weights"],
+            "commit_folder": plan["commit_weights"],
+            "commit": plan["model"]["commit"],
             "repository": plan["model"]["identity"],
             "revision": plan["model"]["revision"],
             "paths": list(plan["model"]["include"]),
@@ -36,7 +39,7 @@ def _folder_of(wanted: Mapping[str, Any], present: Sequence[Mapping[str, Any]]) 
 
     The latter where it belongs to the same repository, or does not say to which: the download decides then.
     """
-    own = [entry for entry in present if entry["folder"] == wanted["folder"]]
+    own = [entry for entry in present if entry["folder"] in (wanted["folder"], wanted.get("commit_folder") or None)]
     former = [entry for entry in present if entry["folder"] == wanted.get("former_folder")]
     return own or [entry for entry in former if entry.get("repository") in (None, wanted.get("repository"))]
 
@@ -49,10 +52,15 @@ def completed_request(wanted: Mapping[str, Any], present: Sequence[Mapping[str, 
     for folder in _folder_of(wanted, present):
         for request in folder["requests"]:
             names = {path for path in wanted["paths"] if not _WILDCARDS & set(path)}
-            if wanted["revision"] in (request["revision"], request["commit"]) and names <= set(request["files"]):
+            revised = wanted["revision"] in (request["revision"], request["commit"])
+            if revised and _same_commit(wanted, request) and names <= set(request["files"]):
                 found: Mapping[str, Any] = request
                 return found
     return None
+
+
+def _same_commit(wanted: Mapping[str, Any], request: Mapping[str, Any]) -> bool:
+    return not wanted.get("commit") or wanted["commit"] == request["commit"]
 
 
 def learn_sizes(
@@ -102,4 +110,4 @@ def _left_by_interruption(folder: Mapping[str, Any]) -> int:
 def _identity(request: Mapping[str, Any]) -> tuple[str, str, tuple[str, ...]]:
     """What two hosts' requests have in common when they ask for the same; folders may lie elsewhere."""
     folder = str(request["folder"]).rstrip("/").rsplit("/", 1)[-1]
-    return folder, str(request["revision"]), tuple(request["paths"])
+    return folder, str(request.get("commit") or request["revision"]), tuple(request["paths"])

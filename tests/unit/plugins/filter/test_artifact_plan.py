@@ -69,11 +69,18 @@ def test_plan() -> None:
     assert found["image_checksums"] == {"vllm-image/a2.tar": "ab"}
     assert found["weights"] == "/data/models/Qwen-AI--Qwen3.5-27B"
     assert found["former_weights"] == "/data/models/Qwen3.5-27B"
+    assert found["commit_weights"] == ""
+    locked = plan(
+        {**RELEASE, "model": {**RELEASE["model"], "commit": "c" * 40}}, generation="a2", architecture="x86_64"
+    )
+    assert locked["commit_weights"] == locked["weights"] + "@cccccccccccc"
+    assert locked["model"]["commit"] == "c" * 40
     assert found["model"] == {
         "name": "Qwen3.5-27B",
         "repository": "http://mirror:8080/Qwen-AI/Qwen3.5-27B.git",
         "identity": "Qwen-AI/Qwen3.5-27B",
         "revision": "main",
+        "commit": "",
         "include": ["*"],
         "exclude": [],
     }

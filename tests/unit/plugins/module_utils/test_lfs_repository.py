@@ -314,6 +314,32 @@ def test_requests_of_one_branch_may_be_held_to_different_commits(origin: Path, t
     assert ensure(origin, dest, paths=("config.json",), commit=first).settled
 
 
+def test_weights_of_another_commit_have_a_folder_of_their_own(origin: Path, tmp_path: Path) -> None:
+    """Engines read those that are there, and a rollback needs them. What is the same is not downloaded again."""
+    dest = tmp_path / "models" / "dest"
+    first = ensure(origin, dest, layout="model").commit
+    before = {p.name: p.stat() for p in dest.iterdir() if p.is_file()}
+    commit_to_origin(origin, "config.json", b'{"new": true}')
+    second = git(origin / "model.git", "rev-parse", "main").strip()
+    beside = Path("%s@%s" % (dest, second[:12]))
+    planned = Repository(request(origin, dest, layout="model", commit=second)).plan(str(tmp_path / "scratch"))
+    assert (planned.dest, planned.changed, beside.exists()) == (str(beside), True, False)
+    found = ensure(origin, dest, layout="model", commit=second)
+    assert (found.dest, found.commit, found.downloaded_bytes) == (str(beside), second, len(b'{"new": true}'))
+    assert (beside / "config.json").read_bytes() == b'{"new": true}'
+    assert {p.name: p.read_bytes() for p in beside.glob("*.safetensors")} == SHARDS
+    for name, status in before.items():
+        now = (dest / name).stat()
+        assert (now.st_ino, now.st_size, now.st_mtime_ns) == (status.st_ino, status.st_size, status.st_mtime_ns), name
+    # Each is there for whoever asks for it; the branch by itself stays what it was.
+    for commit, where in ((first, dest), (second, beside), (None, dest)):
+        settled = Repository(request(origin, dest, layout="model", commit=commit)).is_settled()
+        assert (settled.settled, settled.dest) == (True, str(where)), commit
+    assert not ensure(origin, dest, layout="model", commit=second).changed
+    # A mirror's folder is nobody's to read from, and its store has one of the two.
+    assert ensure(origin, dest, layout="model", commit=second, store=str(tmp_path / "store")).dest == str(dest)
+
+
 def test_a_commit_that_the_origin_has_lost_names_the_lock(origin: Path, tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"%s.*fleet_relock=true" % ("1" * 40)):
         ensure(origin, tmp_path / "dest", paths=("config.json",), commit="1" * 40)

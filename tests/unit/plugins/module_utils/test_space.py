@@ -121,12 +121,14 @@ def test_what_is_wanted_follows_from_the_plan_of_the_download() -> None:
     plan = {
         "image": {"revision": "main", "path": "i/a2.tar"},
         "image_folder": IMAGES,
-        "model": {"revision": "main", "include": ["*"], "identity": "A/m"},
+        "model": {"revision": "main", "include": ["*"], "identity": "A/m", "commit": "c" * 40},
         "weights": WEIGHTS,
         "former_weights": "/r/models/Model",
+        "commit_weights": "/r/models/m@c",
         "left_out": [],
     }
-    weights = dict(WANTED[1], former_folder="/r/models/Model", repository="A/m")
+    places = {"former_folder": "/r/models/Model", "commit_folder": "/r/models/m@c"}
+    weights = dict(WANTED[1], **places, repository="A/m", commit="c" * 40)
     assert space.wanted_requests(plan) == [WANTED[0], weights]
     loaded = dict(plan, left_out=["key"], image=dict(plan["image"], size_bytes=20))
     assert space.wanted_requests(loaded) == [dict(WANTED[0], left_out=True, bytes=20), weights]
@@ -151,6 +153,20 @@ def test_an_archive_that_is_left_out_needs_no_room(
     there = [folder(IMAGES, 20, IMAGE), folder(WEIGHTS, 54, MODEL)]
     space.learn_sizes([WANTED[i] for i in sizes], there, known)
     assert space.bytes_to_download(wanted, present, 80 * GIB, known) == expected * GIB
+
+
+@pytest.mark.parametrize(
+    ("present", "expected"),
+    [
+        pytest.param([folder(WEIGHTS, 54, MODEL)], 80, id="another commit of the branch"),
+        pytest.param([folder(WEIGHTS, 54, MODEL), folder("/r/models/m@d", 54, request(54, "f", commit="d" * 40))], 26,
+                     id="beside another commit"),
+        pytest.param([folder(WEIGHTS, 54, request(54, "f", commit="d" * 40))], 26, id="in the folder of the branch"),
+    ],
+)  # fmt: skip
+def test_weights_of_another_commit_are_not_those_of_the_lock(present: list[dict[str, Any]], expected: int) -> None:
+    wanted = [WANTED[0], dict(WANTED[1], commit="d" * 40, commit_folder="/r/models/m@d")]
+    assert space.bytes_to_download(wanted, present, 80 * GIB, {}) == expected * GIB
 
 
 @pytest.mark.parametrize(("repository", "expected"), [("A/m", 0), (None, 0), ("B/m", 80)])

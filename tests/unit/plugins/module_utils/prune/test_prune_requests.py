@@ -162,6 +162,18 @@ def test_folders_and_what_is_in_them_are_revisions_of_each_other(site: Site) -> 
     assert old
 
 
+def test_of_one_request_in_two_folders_the_one_that_is_named_is_current(site: Site) -> None:
+    """Weights of two commits of one branch."""
+    key = site.bring(V0)
+    former, folder = (site.root / "repositories" / name for name in ("O--images", "O--images@c0ffee"))
+    shutil.copytree(former, folder)
+    assert site.prune(1, key, check=True).removed == []  # both may be
+    assert str(former) in site.prune(1, key, str(folder), check=True).removed
+    assert site.prune(1, key, str(folder), needs=str(former), check=True).removed == []
+    assert str(folder) in site.prune(1, key, str(former)).removed
+    assert (former.exists(), folder.exists()) == (True, False)
+
+
 @pytest.mark.parametrize("links", [True, False])
 def test_a_store_follows_its_folders(site: Site, links: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not links:
