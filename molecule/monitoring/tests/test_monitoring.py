@@ -103,6 +103,21 @@ def test_a_fault_of_a_chip_becomes_an_alert_and_goes(fault, alert):
     until(90, lambda: "a2-1" not in states(alert))
 
 
+UNIT, EXPORTER = "vllm-qwen3.5@0.service", "prometheus-node-exporter.service"
+
+
+@pytest.mark.parametrize(
+    ("host", "unit", "alert"), [("a2-1", UNIT, "AscendReplicaDown"), ("a3-1", EXPORTER, "AscendHostDown")]
+)
+def test_what_does_not_answer_becomes_an_alert_and_goes(host, unit, alert):
+    fleet("exec", host, "--", "systemctl", "stop", unit)
+    try:
+        until(90, lambda: host in states(alert))
+    finally:
+        fleet("exec", host, "--", "systemctl", "start", unit)
+    until(120, lambda: host not in states(alert))
+
+
 def test_while_npu_smi_hangs_none_is_added():
     fleet("break", "a2-1", "hung")
     try:
