@@ -110,7 +110,8 @@ def run(options: argparse.Namespace) -> int:
     questions = asking.Questions(options.model, picture, options.picture_says, not options.unchecked, options.tokens)
     load = Load(Journal(options.log), shapes, options.pause)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: load.stopping.set())
+        # In a thread: a handler that sets an event while its own thread waits for it waits for its own lock.
+        signal.signal(number, lambda *_: threading.Thread(target=load.stopping.set).start())
     threads = []
     for place in range(options.concurrency):
         client = asking.Client(options.base_url, key, options.ca, options.timeout, questions)

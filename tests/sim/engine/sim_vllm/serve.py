@@ -216,10 +216,13 @@ def serve_requests(
     engine = Engine(namespace, plan.fault, plan.pace.speed, found, flaws)
     httpd = server.start(listener, engine, log)
     log.uvicorn("Application startup complete.")
-    signal.signal(signal.SIGTERM, lambda *_: engine.stopping.set())
-    signal.signal(signal.SIGINT, lambda *_: engine.stopping.set())
+    # Not an Event: a handler that sets it while this thread waits for it waits for its own lock.
+    asked: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda got, _frame: asked.append(got))
     last = time.monotonic()
-    while not engine.stopping.wait(0.2):
+    while not asked:
+        time.sleep(0.2)
         found.refresh()
         if engine.poisoned.is_set():
             signal_all(cores.pids)
