@@ -145,7 +145,6 @@ RULES: dict[str, Rule] = {
     "fleet_reports": _CONTROLLER_PATH,
     "fleet_smoke_json": Rule(line),
     "fleet_until": Rule(empty_or(moment)),
-    "fleet_driver_preview": _BOOLEAN,
     "fleet_upgrade_bench": Rule(one_of(("quick", "none"))),
     "npu_generation": Rule(_GENERATION),
     # of the playbooks bundle, decommission and restart
