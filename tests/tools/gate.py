@@ -136,6 +136,8 @@ def steps() -> list[Step]:
                 "tests/load/",
                 "tests/serving_helpers.py",
                 "tests/upgrade_helpers.py",
+                "molecule/driver/releases.py",
+                "tests/driver_helpers.py",
             ),
             after=FIRST,
         ),
