@@ -123,7 +123,7 @@ def test_while_npu_smi_hangs_none_is_added():
     try:
         until(150, lambda: "a2-1" in states("AscendNpuSmiHangs"))
         time.sleep(20)
-        running = fleet("exec", "a2-1", "--", "sh", "-c", "pgrep -fc 'npu-smi info' || true").strip()
+        running = fleet("exec", "a2-1", "--", "sh", "-c", "pgrep -fc '[n]pu-smi info' || true").strip()
         assert int(running) <= 1
         # What is not known of chips is no number.
         until(30, lambda: not values('npu_chip_info_temperature{host="a2-1"}'))

@@ -27,6 +27,7 @@ MARK = "# Managed by ascend.fleet: changes here are overwritten."
 SERVICE = "ascend-fleet-collector.service"
 TIMER = "ascend-fleet-collector.timer"
 EXPORTER = "ascend-fleet-npu-exporter.service"
+UNITS = (TIMER, EXPORTER, SERVICE)
 EXPORTER_PROGRAM = "/usr/local/bin/npu-exporter"
 CONFIG = "/etc/ascend-fleet/collector.json"
 FINDINGS = "/var/lib/ascend-fleet/findings.json"
@@ -267,7 +268,7 @@ class CollectorHost:
 
     def _absent(self, wanted: Wanted) -> Plan:
         plan = Plan()
-        for unit in (TIMER, EXPORTER, SERVICE):
+        for unit in UNITS:
             active, enabled = self._state(unit)
             plan.stop += [unit] if active or enabled else []
         every = [*own_files(self._unit_dir, wanted.config.textfile), FOLDER]
@@ -295,6 +296,8 @@ class CollectorHost:
                 remove(self._path(path))
         if plan.remove or any(path.startswith(self._unit_dir) for path in plan.write):
             self._systemd.reload()
+        if absent:
+            self._systemd.reset_failed(UNITS)  # one that was ended would be remembered as failed
         if plan.start:
             self._systemd.enable(plan.start)
             self._systemd.restart(plan.start)

@@ -331,6 +331,22 @@ def render_memory(state: State, npu_id: int, on_card: list[Chip], chip: Chip | N
     return text
 
 
+def render_ecc(state: State, npu_id: int, on_card: list[Chip], chip: Chip | None) -> str:
+    def wide(*pairs: tuple[str, object]) -> str:
+        return "".join(f"{key:<41}: {value}\n" for key, value in pairs)
+
+    text = wide(("NPU ID", npu_id), ("Chip Count", len(on_card)))
+    for entry in [chip] if chip else on_card:
+        # What a chip in this state reports is an error that ECC could not correct.
+        double = {"HBM": int(entry["health"] == "Critical"), "DDR": 0}
+        counts: list[tuple[str, object]] = []
+        for memory in ("DDR", "HBM"):
+            for kind in ("Error Count", "Aggregate Total Err Cnt", "Isolated Pages Count"):
+                counts += [(f"{memory} Single Bit {kind}", 0), (f"{memory} Double Bit {kind}", double[memory])]
+        text += "\n" + wide(*counts, ("Chip ID", entry["chip_id"]))
+    return text
+
+
 def render_temperature(state: State, npu_id: int, on_card: list[Chip], chip: Chip | None) -> str:
     text = block(("NPU ID", npu_id), ("Chip Count", len(on_card)))
     for entry in [chip] if chip else on_card:
@@ -397,6 +413,7 @@ RENDERERS: dict[str, Callable[[State, int, list[Chip], Chip | None], str]] = {
     "usages": render_usages,
     "health": render_health,
     "memory": render_memory,
+    "ecc": render_ecc,
     "temp": render_temperature,
     "power": render_power,
     "proc-mem": render_process_memory,
@@ -413,7 +430,7 @@ Commands:
        -m             Show all device's mapping information
        -l             Show all device's topology information
        -t type        Show information for type
-                      type: board, memory, usages, temp, power, common, health, proc-mem, topo.
+                      type: board, memory, ecc, usages, temp, power, common, health, proc-mem, topo.
 
 Options:
        -i %d          Card ID

@@ -167,6 +167,11 @@ def test_key_value_lines(a2: Host, kind: str) -> None:
             assert line[31:34] == " : "
 
 
+def test_errors_of_memory_are_printed_as_a_real_tool_prints_them(a2: Host) -> None:
+    real = (CAPTURES.parent / "npu_smi" / "sub" / "ecc-i1-910.txt").read_text()
+    assert sorted(a2.npu_smi("info", "-t", "ecc", "-i", "1").splitlines()) == sorted(real.splitlines())
+
+
 def test_health_of_one_chip(a2: Host) -> None:
     a2.sim("break", "alarm", "2")
     text = a2.npu_smi("info", "-t", "health", "-i", "2", "-c", "0")
