@@ -21,6 +21,8 @@ description:
   - Where nothing has to be done on any host, it says so.
   - Hosts whose variable C(fleet_maintenance) says that they are left alone are left out and named.
   - Use it with C(run_once).
+extends_documentation_fragment:
+  - ascend.fleet.waves
 options:
   release:
     description: The name of the release whose versions are wanted.
@@ -45,33 +47,6 @@ options:
       The variable in which the result of M(ascend.fleet.npu_driver_info) is. Its history tells how long a host takes.
     type: str
     default: __npu_driver_about
-  batches:
-    description: As M(ascend.fleet.fleet_waves) takes it.
-    type: list
-    elements: str
-    default: ['1', 10%, 25%]
-  max_unavailable:
-    description: As M(ascend.fleet.fleet_waves) takes it.
-    type: str
-  group:
-    description: The group of all hosts of the fleet.
-    type: str
-    default: npu_hosts
-  accept_outage:
-    description: Whether the service of a model may be interrupted. What is measured is a warning then.
-    type: bool
-    default: false
-  canary:
-    description: As M(ascend.fleet.fleet_waves) takes it.
-    type: list
-    elements: str
-  with_canary:
-    description: As M(ascend.fleet.fleet_waves) takes it.
-    type: bool
-    default: false
-  min_available:
-    description: As M(ascend.fleet.fleet_waves) takes it.
-    type: str
 attributes:
   action:
     description: Runs on the controller and needs no connection.

@@ -25,6 +25,8 @@ description:
     what was measured is a warning. Hosts of the group C(gateways) need a measurement as well, or they count as not
     reached.
   - Use it with C(run_once).
+extends_documentation_fragment:
+  - ascend.fleet.waves
 options:
   release:
     description: The name of the release to which the hosts are switched.
@@ -58,33 +60,6 @@ options:
     description: The variable in which the result of M(ascend.fleet.fleet_lease) is. What has failed is a reason.
     type: str
     default: __upgrade_lease
-  batches:
-    description: As M(ascend.fleet.fleet_waves) takes it.
-    type: list
-    elements: str
-    default: ['1', 10%, 25%]
-  max_unavailable:
-    description: As M(ascend.fleet.fleet_waves) takes it.
-    type: str
-  group:
-    description: The group of all hosts of the fleet.
-    type: str
-    default: npu_hosts
-  accept_outage:
-    description: Whether the service of a model may be interrupted.
-    type: bool
-    default: false
-  canary:
-    description: As M(ascend.fleet.fleet_waves) takes it.
-    type: list
-    elements: str
-  with_canary:
-    description: As M(ascend.fleet.fleet_waves) takes it.
-    type: bool
-    default: false
-  min_available:
-    description: As M(ascend.fleet.fleet_waves) takes it.
-    type: str
 attributes:
   action:
     description: Runs on the controller and needs no connection.

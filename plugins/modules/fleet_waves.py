@@ -25,6 +25,8 @@ description:
   - Where somebody else holds the fleet for a change (M(ascend.fleet.fleet_lease)), hosts with anything to change are
     refused. In check mode that is a warning.
   - Use it with C(run_once). What it returns is for C(hosts) and C(serial) of the next play.
+extends_documentation_fragment:
+  - ascend.fleet.waves
 options:
   variable:
     description: The variable of the hosts in which the result of M(ascend.fleet.vllm_change) is.
@@ -35,39 +37,6 @@ options:
       - The variable in which the result of M(ascend.fleet.node_converged) is, for hosts that have no plan because
         they are
         as wanted. Their replicas serve while others are changed.
-    type: str
-  batches:
-    description:
-      - How many hosts go together, one after the other. A number from 1, or a percentage of the hosts whose replicas
-        are replaced, which is rounded down and at least one. The last one holds for all further waves.
-    type: list
-    elements: str
-    default: ['1', 10%, 25%]
-  max_unavailable:
-    description: How many hosts a wave may have at most, a number or a percentage of the hosts of the play.
-    type: str
-  group:
-    description: The group of all hosts of the fleet. Those that the play leaves out are told.
-    type: str
-    default: npu_hosts
-  accept_outage:
-    description: Whether the service of a model may be interrupted.
-    type: bool
-    default: false
-  canary:
-    description:
-      - Hosts that are the first waves, in this order, one failure domain after the other. One that is as wanted already
-        has no wave. One that is not in O(group) is an error.
-    type: list
-    elements: str
-  with_canary:
-    description: Whether the first host of each generation is the canary where O(canary) is not set.
-    type: bool
-    default: false
-  min_available:
-    description:
-      - How many replicas of a model stay in service at least, a number or a percentage of those that are, rounded up.
-        A host that takes out more by itself is an outage, see O(accept_outage).
     type: str
   until:
     description:
