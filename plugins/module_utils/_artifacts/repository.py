@@ -14,7 +14,7 @@ from typing import Callable, Optional, Sequence
 
 from .._base.files import remove
 from .._base.progress import Progress
-from . import names, stores
+from . import names, place, stores
 from .adopt import adopt
 from .deadline import Deadline, Run
 from .errors import ArtifactError
@@ -134,37 +134,15 @@ class Repository:
 
     def _current_tree(self) -> WorkTree:
         """The folder that a request has, by what is written there."""
-        return self._beside(self._named_tree())
+        return place.beside(self.request, place.named(self.request))
 
     def _choose_tree(self) -> WorkTree:
         """The folder to work in. None is ever moved: a container may have it mounted."""
-        return self._beside(self._proven_tree())
-
-    def _beside(self, tree: WorkTree) -> WorkTree:
-        """The same, or one of the commit's own: weights of another commit stay, as engines and a rollback read them."""
-        request = self.request
-        if request.layout != "model" or not request.commit or request.store:
-            return tree  # from what fills a store, no engine reads
-        known = tree.load_state().requests
-        own = known.get(request.key) or known.get(request.former_key)
-        if own is not None and own["commit"] == request.commit:
-            return tree
-        if any(other["commit"] != request.commit for other in known.values()):
-            return WorkTree(names.folder_of_commit(request.dest, request.commit))
-        return tree
-
-    def _named_tree(self) -> WorkTree:
-        """``dest``, or the former folder that was taken over."""
-        tree = WorkTree(self.request.dest)
-        if self.request.former_dest and not os.path.exists(tree.state_file):
-            former = WorkTree(self.request.former_dest)
-            if former.load_state().repository == self.request.path:
-                return former
-        return tree
+        return place.beside(self.request, self._proven_tree())
 
     def _proven_tree(self) -> WorkTree:
         """The former folder where it is proven to hold this repository, and else ``dest``."""
-        tree = self._named_tree()
+        tree = place.named(self.request)
         if self.request.former_dest in (None, tree.dest) or os.path.exists(tree.state_file):
             return tree
         former = WorkTree(str(self.request.former_dest))
@@ -267,9 +245,7 @@ class Repository:
         known = remembered_commit(state, request)
         resolved = source.resolve(request.commit or (None if request.refresh else known))
         presence = tree.find_absent(state, resolved.files, request.rehash, self._run.progress)
-        # What is the same in the folder of another commit needs no download.
-        others = [folder for folder in (request.dest, request.former_dest) if folder not in (None, tree.dest)]
-        folders = [*request.adopt, *map(str, others)] if is_of_commit(tree, request) else request.adopt
+        folders = [*request.adopt, *place.others(request, tree)]
         presence, adopted = adopt(tree, state, presence, folders, self._run.progress, dry=dry)
         superseded, _objects = find_superseded(state, request.key, resolved.files)
         plan = make_plan(
@@ -325,11 +301,6 @@ class Repository:
 
     def _publish(self, tree: WorkTree, outcome: Outcome) -> bool:
         return publish(self.request, tree, str(outcome.commit), outcome.files, self._run.progress)
-
-
-def is_of_commit(tree: WorkTree, request: Request) -> bool:
-    """Whether a folder is one that a commit has for itself."""
-    return bool(request.commit) and tree.dest == names.folder_of_commit(request.dest, str(request.commit))
 
 
 def _outcome(plan: Plan, tree: WorkTree, changed: bool) -> Outcome:
