@@ -221,9 +221,9 @@ def test_rollback(fleet_of):
 
 @thorough
 def test_downtime_is_the_start_of_an_engine(fleet_of):
-    """A start of 90 s: what the change adds to it is no more than a fifth."""
+    """A start of 120 s: what the change adds to it is no more than a fifth."""
     serving = fleet_of
-    name = "good upgrade, engines that start for 90 s"
+    name = "good upgrade, engines that start for 120 s"
     here = serving.one_release()
     with serving.change(name):
         serving.upgrade("upgrade_slow_start")
