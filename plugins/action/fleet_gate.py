@@ -178,7 +178,8 @@ class Gate:
             release_problem=problem,
             state=state.get("state"),
             kept=state.get("kept"),
-            lease=state.get("lease"),
+            # Whether it is given is decided on the host; what the host said before that is not asked again.
+            lease=None if hosts.registered(name, options["lease_variable"]) else state.get("lease"),
             lease_problem=lease_problem,
         )
 

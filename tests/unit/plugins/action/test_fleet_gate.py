@@ -134,6 +134,15 @@ def test_where_every_host_serves_it_nothing_is_changed_and_it_says_so(said, monk
     assert said == ["every host serves new already: nothing to do"]
 
 
+def test_a_lease_that_was_read_before_this_run_took_it_is_no_reason(said, monkeypatch):
+    """Such as that of a run that was killed, or of one whose host was lost before it could give it back."""
+    left = {"holder": "alice", "controller": "ctl", "change": "C0", "since": "s", "renewed": "r", "what": ""}
+    read = {**host()["__upgrade_state"], "lease": left}
+    assert "that alice@ctl holds the fleet for C0" in only(run(monkeypatch, {"h1": host(__upgrade_state=read)}))
+    taken = host(__upgrade_state=read, __upgrade_lease={"changed": True, "lease": {"change": "C1"}})
+    assert run(monkeypatch, {"h1": taken})["reasons"] == []
+
+
 def test_hosts_under_maintenance_are_no_reason(said, monkeypatch):
     aside = {"npu_generation": "a9", "fleet_maintenance": {"reason": "a fan"}}
     result = run(monkeypatch, {"h1": host(), "h2": aside}, alive=["h1"])
