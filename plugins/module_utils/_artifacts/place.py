@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 
 from . import names
@@ -24,8 +25,10 @@ def named(request: Request) -> WorkTree:
 
 def beside(request: Request, tree: WorkTree) -> WorkTree:
     """The same, or the commit's own folder: weights of another commit stay, as engines and a rollback read them."""
-    if request.layout != "model" or not request.commit or request.store:
+    if request.layout != "model" or request.store:
         return tree  # from what fills a store, no engine reads
+    if not request.commit:
+        return _latest(request, tree)
     known = tree.load_state().requests
     own = known.get(request.key) or known.get(request.former_key)
     if own is not None and own["commit"] == request.commit:
@@ -33,6 +36,16 @@ def beside(request: Request, tree: WorkTree) -> WorkTree:
     if any(other["commit"] != request.commit for other in known.values()):
         return WorkTree(names.folder_of_commit(request.dest, request.commit))
     return tree
+
+
+def _latest(request: Request, tree: WorkTree) -> WorkTree:
+    """Of the folders that hold a request for one commit each, the one that was used last: no lock says which."""
+
+    def used_at(one: WorkTree) -> float:
+        return float(one.load_state().requests.get(request.key, {}).get("used_at", 0.0))
+
+    own = [WorkTree(folder) for folder in sorted(glob.glob(glob.escape(request.dest) + "@" + "[0-9a-f]" * 12))]
+    return max([tree, *own], key=used_at)
 
 
 def others(request: Request, tree: WorkTree) -> list[str]:

@@ -331,8 +331,8 @@ def test_weights_of_another_commit_have_a_folder_of_their_own(origin: Path, tmp_
     for name, status in before.items():
         now = (dest / name).stat()
         assert (now.st_ino, now.st_size, now.st_mtime_ns) == (status.st_ino, status.st_size, status.st_mtime_ns), name
-    # Each is there for whoever asks for it; the branch by itself stays what it was.
-    for commit, where in ((first, dest), (second, beside), (None, dest)):
+    # Each is there for whoever asks for it; without a commit that is the one that was used last.
+    for commit, where in ((first, dest), (second, beside), (None, beside)):
         settled = Repository(request(origin, dest, layout="model", commit=commit)).is_settled()
         assert (settled.settled, settled.dest) == (True, str(where)), commit
     assert not ensure(origin, dest, layout="model", commit=second).changed
