@@ -33,6 +33,7 @@ def driving(request):
 def test_no_client_notices_the_reboot(driving):
     name = "driver and firmware of a host"
     assert not driving.is_wholly_on(VERSION)
+    driving.forget_starts()
     with driving.event(name, timeout=240):
         output = driving.change(RELEASE, "-e", "fleet_upgrade_bench=none")
     row = driving.row(name)
