@@ -385,20 +385,24 @@ def test_gateways_reloaded_and_restarted(fleet_of):
 
 @thorough
 def test_operators_own_drain(fleet_of):
-    """It stays out until its operator puts it back, and has the new release by then."""
+    """It stays out until its operator puts it back. What may not be out beside it is named, and changed afterwards."""
     serving = fleet_of
     name, other = "operator's own drain during it", serving.other_release()
     drained = ("--limit", "a2-2", "-e", "drain_replicas=1")
     with serving.change(name, settled=serving.count - 1):
-        with serving.upgrading(other):
+        with serving.upgrading(other, status=BAD) as upgrade:
             serving.play("playbooks/drain.yml", *drained, "-e", "drain_reason='a fan'")
+        assert "found vllm-qwen3.5@1 out of traffic by an operator" in re.sub(r"\s+", " ", upgrade.output)
         for servers in serving.look().gateways.values():
             assert [replica for replica, state in servers.items() if state != "UP"] == ["a2-2:1"], servers
     unnoticed(serving, name, allowed_out=ALLOWED_OUT + 1)
-    assert serving.one_release() == other
     with serving.change("undrained"):
         serving.play("playbooks/undrain.yml", *drained)
     unnoticed(serving, "undrained", allowed_out=1)
+    with serving.change("upgrade.yml goes on when it is undrained"):
+        serving.upgrade(other)
+    unnoticed(serving, "upgrade.yml goes on when it is undrained")
+    is_wholly_on(serving, other)
 
 
 def test_nothing_failed_between_the_rows(fleet_of):
