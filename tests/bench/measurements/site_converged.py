@@ -149,13 +149,14 @@ def measure() -> list[Ratio]:
     """For each number of hosts: the raw loop, both playbooks, the raw loop again."""
     if os.geteuid() != 0:
         raise Impossible("the simulated fleet needs root")
-    # ssh's connections go into the background: they shall end here, and count.
-    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
-        raise Impossible("prctl(PR_SET_CHILD_SUBREAPER): %s" % os.strerror(ctypes.get_errno()))
     found = []
     with tempfile.TemporaryDirectory(prefix="ascend-bench-") as name:
         try:
             bed = Bed(Path(name))
+            # ssh's connections go into the background: they shall end here, and count. Not before: the simulator starts
+            # docker where none runs, which would be waited for.
+            if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
+                raise Impossible("prctl(PR_SET_CHILD_SUBREAPER): %s" % os.strerror(ctypes.get_errno()))
             for count in (1, max(COUNTS)):  # the first to run deploys; each address gets what is remembered by host
                 bed.play("site.yml", count)
             for count in COUNTS:
