@@ -69,7 +69,8 @@ class Hosts:
 
         Those that were not read are left out. hosts: those of the play.
         """
-        found = self.looped(hosts, variable)
+        # The task ran once for all hosts, and every one of them has the same.
+        found = next((one for one in (self.looped([host], variable) for host in hosts) if one), {})
         return {name: one for name, one in found.items() if isinstance(one.get("replicas"), list) and not is_bad(one)}
 
     def state(self, host: str, variable: str = STATE) -> dict[str, Any]:
