@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -99,7 +100,8 @@ class Play:
 class Load:
     """A fleet under load: its replicas and gateways, the client, and what it notices.
 
-    ``client`` are further options of the client. Its log, the table and the playbooks' output lie in ``folder``.
+    ``client`` are further options of the client. Its log, the table and the playbooks' output lie in ``folder``, from
+    which those of an earlier run go.
     """
 
     def __init__(
@@ -123,13 +125,23 @@ class Load:
         }
         self.metrics = {name: f"http://{self.addresses[name]}:{METRICS_PORT}/metrics" for name in gateways}
         self.watch = Watch(self.health, self.metrics, f"vllm-{MODEL}")
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
         self.log = folder / "load.jsonl"
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        self.log.unlink(missing_ok=True)
         self.journal = Journal(self.log)
         self._process: subprocess.Popen[bytes] | None = None
 
     # -- the client
+
+    @contextmanager
+    def under_load(self, timeout: float = 90) -> Iterator[None]:
+        """Let the client ask from when all replicas are in service to the last event; then the table is printed."""
+        self.settle(self.count, timeout)
+        self.start(timeout)
+        try:
+            yield
+        finally:
+            print("\n" + self.stop())
 
     def start(self, timeout: float = 20) -> None:
         """Let the client ask until it is stopped; return when it has an answer."""

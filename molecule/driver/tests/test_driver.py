@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 
 import pytest
 
-from tests.driver_helpers import BAD, BAD_OR_LOST, FOLDER, OTHER_ARCHITECTURE, Driving
+from tests.driver_helpers import BAD, BAD_OR_LOST, OTHER_ARCHITECTURE, Driving
 from tests.fleet_helpers import fleet, wait_on
 
 REPLICAS = {"a2-1": 2, "a2-2": 2, "a3-1": 4}
@@ -31,17 +30,12 @@ thorough = pytest.mark.skipif(os.environ.get("ASCEND_DRIVER_EVENTS") != "all", r
 @pytest.fixture(scope="module")
 def fleet_of(request):
     """The fleet under load, from the first row to the last; then the table."""
-    shutil.rmtree(FOLDER, ignore_errors=True)
     found = Driving(request.config.getoption("ansible_inventory"), REPLICAS, GATEWAYS, CONCURRENCY, HOSTS)
     found.reset()
     for version, name in RELEASES.items():
         found.have(name, version, {}, {})
-    found.settle(found.count)
-    found.start()
-    try:
+    with found.under_load():
         yield found
-    finally:
-        print("\n" + found.stop())
 
 
 def unnoticed(driving, name, out=2):

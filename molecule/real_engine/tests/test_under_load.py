@@ -30,12 +30,8 @@ def load(request):
     inventory = request.config.getoption("ansible_inventory")
     address = addresses(folder_of(inventory))[HOST]
     found = Load(inventory, REPLICAS, (HOST,), f"http://{address}:8000/v1", CLIENT, ROOT / ".cache" / "real_engine")
-    found.settle(2, SETTLE_SECONDS)
-    found.start(SETTLE_SECONDS)
-    try:
+    with found.under_load(SETTLE_SECONDS):
         yield found
-    finally:
-        print("\n" + found.stop())
 
 
 def containers(load):

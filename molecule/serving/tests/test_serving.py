@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import time
 from pathlib import Path
 
@@ -20,7 +19,7 @@ import yaml
 
 from tests import guide_helpers
 from tests.fleet_helpers import ROOT, derived_archive, fleet, recap
-from tests.serving_helpers import FOLDER, Serving
+from tests.serving_helpers import Serving
 
 REPLICAS = {"a2-1": 2, "a3-1": 4}
 GATEWAYS = ("gw-1", "gw-2")
@@ -40,15 +39,10 @@ ALLOWED_OUT = 1
 @pytest.fixture(scope="module")
 def serving(request):
     """The fleet under load, from the first event to the last; then the table."""
-    shutil.rmtree(FOLDER, ignore_errors=True)
     found = Serving(request.config.getoption("ansible_inventory"), REPLICAS, GATEWAYS, CONCURRENCY)
     found.reset()
-    found.settle(6)
-    found.start()
-    try:
+    with found.under_load():
         yield found
-    finally:
-        print("\n" + found.stop())
 
 
 def unnoticed(row, allowed_out=ALLOWED_OUT):

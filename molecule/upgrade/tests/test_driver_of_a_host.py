@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 
-from tests.driver_helpers import FOLDER, Driving
+from tests.driver_helpers import Driving
 
 REPLICAS = {"a2-1": 2, "a2-2": 2, "a3-1": 4}
 HOST, RELEASE, VERSION = "a2-2", "driver_new", "25.5.0"
@@ -18,16 +16,11 @@ HOST, RELEASE, VERSION = "a2-2", "driver_new", "25.5.0"
 @pytest.fixture(scope="module")
 def driving(request):
     """The fleet under load by a client of this file's own; then the table."""
-    shutil.rmtree(FOLDER, ignore_errors=True)
     found = Driving(request.config.getoption("ansible_inventory"), REPLICAS, ("gw-1", "gw-2"), 6, (HOST,))
     found.reset()
     found.have(RELEASE, VERSION, {}, {})
-    found.settle(found.count)
-    found.start()
-    try:
+    with found.under_load():
         yield found
-    finally:
-        print("\n" + found.stop())
 
 
 def test_no_client_notices_the_reboot(driving):

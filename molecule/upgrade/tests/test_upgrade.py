@@ -13,7 +13,6 @@ import getpass
 import json
 import os
 import re
-import shutil
 import time
 
 import pytest
@@ -23,7 +22,6 @@ from tests.fleet_helpers import fleet, recap
 from tests.upgrade_helpers import (
     BAD,
     BAD_OR_LOST,
-    FOLDER,
     LATE,
     ROLLBACK,
     SHORT,
@@ -49,16 +47,11 @@ QUICK = ("-e", "fleet_upgrade_bench=quick")
 @pytest.fixture(scope="module")
 def fleet_of(request, tmp_path_factory):
     """The fleet under load, from the first row to the last; then the table."""
-    shutil.rmtree(FOLDER, ignore_errors=True)
     found = Upgrading(request.config.getoption("ansible_inventory"), REPLICAS, GATEWAYS, CONCURRENCY)
     found.reset()
     found.have_releases(tmp_path_factory.mktemp("archives"))
-    found.settle(found.count)
-    found.start()
-    try:
+    with found.under_load():
         yield found
-    finally:
-        print("\n" + found.stop())
 
 
 def containers(serving):
