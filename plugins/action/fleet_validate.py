@@ -94,7 +94,7 @@ class ActionModule(ActionBase):
             for name, rule in variables.RULES.items()
             if name.startswith(role + "_") and name in task_vars and not rule.is_data
         }
-        problems = variables.check_values(values)
+        problems = inventory.role_problems(role, host, values, to_native_types(dict(task_vars.get("groups", {}))))
         if problems:
             lines = ["%d. %s. Fix: correct it" % (n, problem.text()) for n, problem in enumerate(problems, 1)]
             return {"failed": True, "msg": "%s: %d mistake(s):\n%s" % (host, len(problems), "\n".join(lines))}

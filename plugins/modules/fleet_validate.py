@@ -29,7 +29,18 @@ options:
       - Check only the variables of this role, for the host at hand, as the role would use them. For roles that are used
         alone.
     type: str
-    choices: [artifact_fetch, artifact_mirror, model_artifacts, npu_preflight, vllm_image, vllm_serve, vllm_smoke]
+    choices:
+      - artifact_fetch
+      - artifact_mirror
+      - fleet_monitoring
+      - model_artifacts
+      - npu_driver
+      - npu_preflight
+      - vllm_bench
+      - vllm_gateway
+      - vllm_image
+      - vllm_serve
+      - vllm_smoke
 attributes:
   check_mode:
     description: Changes nothing, so check mode is a normal run.

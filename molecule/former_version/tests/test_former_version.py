@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import tarfile
 
@@ -44,19 +45,27 @@ def on_host(command):
     return fleet("exec", HOST, "--", "sh", "-c", command)
 
 
+def unit_texts():
+    """The text of every unit of the host's replicas, by its name."""
+    marked = on_host('cd /etc/systemd/system && for unit in vllm-*.service; do echo "==> $unit"; cat "$unit"; done')
+    return dict(part.split("\n", 1) for part in marked.split("==> ")[1:])
+
+
 def test_it_takes_over_what_runs(former, request):
     inventory = request.config.getoption("ansible_inventory")
     status, output = playbook(inventory, "site.yml", *LIMIT, root=former)
     assert status == 0, output
-    before, units = on_host(RUNNING), on_host("cat /etc/systemd/system/vllm-*.service")
+    before, units = on_host(RUNNING), unit_texts()
     fetched = downloads()
 
     status, output = playbook(inventory, "site.yml", *LIMIT)
     assert status == 0, output
     assert on_host(RUNNING) == before, output
     assert downloads() == fetched, output
-    if on_host("cat /etc/systemd/system/vllm-*.service") != units:
-        assert "write unit" in output, output
+    after = unit_texts()
+    assert set(after) == set(units)
+    written = [name.removesuffix(".service") for name, text in after.items() if text != units[name]]
+    assert [name for name in written if not re.search(f"{re.escape(name)} .*write unit", output)] == [], output
 
     status, output = playbook(inventory, "site.yml", *LIMIT)
     assert status == 0, output

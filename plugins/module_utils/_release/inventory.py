@@ -123,6 +123,20 @@ def finding_of(problem: Problem, host: Host, fix: str = "") -> Finding:
     return found, problem.needed, fix or "correct %s" % name
 
 
+def role_problems(
+    role: str, name: str, values: Mapping[str, Any], groups: Mapping[str, Sequence[str]]
+) -> list[Problem]:
+    """What is wrong with a role's own variables on a host, as the role would use them.
+
+    values: of the variables that have a rule, with the role's defaults; others are left out
+    """
+    own = {variable: value for variable, value in values.items() if variable.startswith(role + "_")}
+    host = Host(name=name, values=own, names=frozenset(own))
+    # The role runs on this host: it is a mirror where the role is artifact_mirror, in whichever group it stands.
+    pairs = _pair_problems(host, {**groups, "artifact_mirrors": [name]})
+    return check_values(own) + [problem for problem in pairs if problem.path.startswith(role + "_")]
+
+
 def _group_mistakes(groups: Mapping[str, Sequence[str]]) -> list[Mistake]:
     out = []
     for group in sorted(set(groups) - {"all", "ungrouped", *GROUPS}):

@@ -53,6 +53,15 @@ def test_the_readme_names_every_variable_and_no_other(role):
     assert named - set(options(role)) <= results
 
 
+@pytest.mark.parametrize("role", sorted(set(ROLES) - {"artifact_fetch", "npu_preflight"}))
+def test_the_values_of_the_variables_are_checked_before_anything_is_done(role):
+    """artifact_fetch has requests alone, which its module checks; preflight_report checks those of npu_preflight."""
+    first = "present" if role == "vllm_gateway" else "main"
+    assert load(role, f"tasks/{first}.yml")[0]["ansible.builtin.import_tasks"] == "validate.yml"
+    (task,) = load(role, "tasks/validate.yml")
+    assert task["ascend.fleet.fleet_validate"] == {"role": role}
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_variables_used_in_tasks_are_public_or_internal_ones_of_the_role(role):
     text = "".join(p.read_text(encoding="utf-8") for p in (ROOT / "roles" / role).glob("tasks/*.yml"))

@@ -405,6 +405,12 @@ class TestOneRole:
         result = run(tmp_path, host="h1", arguments={"role": "vllm_serve"}, vllm_serve_release="{{ nothing }}")
         assert not result.get("failed"), result
 
+    def test_values_that_contradict_each_other_are_found(self, tmp_path):
+        given = {"artifact_mirror_certificate": "/etc/m.pem", "artifact_mirror_key": ""}
+        result = run(tmp_path, host="h1", arguments={"role": "artifact_mirror"}, **given)
+        refused(result, "h1: 1 mistake(s)", "artifact_mirror_key: found nothing", "or neither")
+        assert not run(tmp_path, host="h1", arguments={"role": "vllm_serve"}, **given).get("failed")
+
 
 def test_every_variable_of_every_role_has_a_rule_and_no_other():
     root = Path(__file__).resolve().parents[4]
