@@ -120,8 +120,8 @@ class ActionModule(ActionBase):
         missing = [(r, entry) for r in releases for entry in r.open() if _lock.is_needed(r.release, entry, machines)]
         if missing and not self._task.check_mode:
             raise _lock.LockError(
-                "the release cannot be locked: found nobody who can tell %s. %s. Needed one mirror, bundle or host "
-                "that reaches a source. Fix: make one reach it (artifact_origin, proxies, model_artifacts_ca_path), "
+                "the release cannot be locked: found no mirror, bundle or host that could "
+                "resolve %s. %s. Needed one that reaches a source. Fix: make one reach it (artifact_origin, proxies, model_artifacts_ca_path), "
                 "or run from a bundle with -e fleet_bundle=PATH"
                 % (
                     ", ".join("%s of %s" % (entry, r.name) for r, entry in missing),

@@ -250,7 +250,7 @@ class Gateway:
             self.client.save_state(self._state_file)
 
     def wait_in_service(self, request: traffic.Request) -> None:
-        """Wait until requests go to what was put back: whoever comes next would otherwise be out beside it."""
+        """Wait until requests go to what was put back: the next replica would otherwise be out at the same time."""
         until = time.monotonic() + _IN_SERVICE_SECONDS
         while True:
             chosen, _missing = traffic.select(self.client.servers(), request)

@@ -269,7 +269,7 @@ def _environment(f: Facts) -> Iterator[Found]:
     for unit, container, wanted in f.running:
         given = {**wanted.environment, **wanted.more_environment}
         aside = PROXIES - set(given) if handed else ()
-        # Where docker did not tell of the image, any variable may be its.
+        # Where the image's environment is unknown, every variable may come from the image.
         inherited = container["environment"] if "docker" in f.errors else container["inherited"]
         is_so, should = variable_differences(container["environment"], given, list(inherited), aside)
         if is_so:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, ascend.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An installer that nobody ends but itself, and that is never run twice.
+"""An installer that ends by itself alone, and that is never run twice.
 
 It runs as a transient unit of systemd, so that neither a lost connection nor the end of whoever started it matters.
 Each installation has a folder of its own, which knows its process by number, start time and boot, what it prints, and

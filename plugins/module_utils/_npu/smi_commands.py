@@ -86,7 +86,7 @@ def _pairs(text: str, warnings: list[str]) -> list[_Pair]:
             pairs.append(_Pair(key, value, body, gap, len(found) > 1))
             gap = False
     if len(pairs) > 2 and all(pair.gap for pair in pairs[1:]):
-        # every line was spaced out by whoever passed the text on: the gaps mean nothing
+        # the text was reformatted on its way, with a blank after every line: the gaps mean nothing
         pairs = [pair._replace(gap=False) for pair in pairs]
     return pairs
 

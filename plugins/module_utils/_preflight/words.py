@@ -74,5 +74,5 @@ def by_holder(
 
 
 def holds(device: Mapping[str, Any]) -> bool:
-    """Whether somebody is known to hold a chip, other than by being able to."""
+    """Whether a chip is seen to be in use. A container that merely has access to it is not enough."""
     return any(h["how"] != "privileged" or h["managed"] for h in device["holders"])

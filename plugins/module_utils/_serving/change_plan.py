@@ -181,7 +181,7 @@ def least_in_service(changes: Sequence[Change], steps: Sequence[Step]) -> int:
 
 
 def _order(group: Sequence[Change]) -> tuple[bool, bool, bool, int, str]:
-    """What adds capacity first, then what an earlier run has begun; then by number, and what only goes last."""
+    """Sort key: steps that add capacity, then those that an earlier run has begun, then by replica; removals last."""
     first = min(group, key=lambda c: (c.replica is None, c.replica or 0, c.unit))
     removes = all(c.action == REMOVE for c in group)
     return _cost(group) > 0, not any(c.unproven for c in group), removes, first.replica or 0, first.unit

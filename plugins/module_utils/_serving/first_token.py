@@ -14,7 +14,7 @@ from .answers import one_token
 
 #: The first request after a start may compile kernels for minutes.
 DEFAULT_SECONDS = 300.0
-# A warm engine gives one token within a moment: so long whoever looks waits for it.
+# A single check waits so long for one token: a warm engine gives it within a moment.
 _MOMENT_SECONDS = 1.0
 # A server without completions cannot be asked in this way; the smoke questions go where it answers.
 _NO_COMPLETIONS = (404, 405)

@@ -31,7 +31,7 @@ def no_state(_unit: str) -> Mapping[str, str]:
 
 @dataclass
 class Live:
-    """How far one replica is with its questions: written by whoever asks it, read by whoever tells of it."""
+    """How far one replica is with its questions: written by the thread that asks, read by the one that reports."""
 
     unit: str
     url: str

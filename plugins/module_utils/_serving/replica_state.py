@@ -91,7 +91,7 @@ class Reader:
             "waiting": None,
         }
         if active not in ("active", "unknown") or not unit["url"]:
-            # Nobody is asked; of a unit that does not run it is known that it has no request.
+            # Nothing is asked: a unit that does not run has no request.
             none = 0 if active in ("inactive", "failed") else None
             return {**found, "running": none, "waiting": none}
         answer = self._fetch(unit["url"] + "/health", timeout=_HEALTH_SECONDS)

@@ -25,7 +25,7 @@ from .deployed import UnitsError, read_text
 
 #: So long after the first look that finds no request a second one must find none.
 _IDLE_SECONDS = 2.0
-#: A shell does not react to docker's SIGTERM; nothing of worth runs in the container any more when it gets it.
+#: A shell ignores docker's SIGTERM. The engine has ended before, so a short timeout loses nothing.
 _SHELL_SECONDS = 5
 _TRAFFIC = ("UP", "DRAIN", "no check")
 

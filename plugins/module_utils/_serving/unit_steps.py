@@ -68,7 +68,7 @@ def decide(content: str, env: str, config: str, present: Present, *, start: bool
     steps.text_only = steps.write_unit and present.content is not None and not other_command
     if not start:
         return steps
-    # Whoever edited the files by hand has perhaps started the engine with them, whatever its label says.
+    # The engine may run with files that were edited by hand, whatever its label says.
     edited = other_command or (present.env is not None and present.env != env)
     if present.active in ("inactive", "failed", "deactivating"):
         steps.action, steps.reason = "start", "it was %s" % present.active

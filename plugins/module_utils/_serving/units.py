@@ -197,7 +197,7 @@ class Host:
             self._start(acting)
 
     def _start(self, names: Sequence[str]) -> None:
-        """Start units. Those that wait for their chips are left to whoever waits until they serve."""
+        """Start units. Of those that wait for their chips, the start is not awaited here."""
         until = self._clock() + self._stop_timeout
         while True:
             try:
