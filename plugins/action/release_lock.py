@@ -121,8 +121,8 @@ class ActionModule(ActionBase):
         if missing and not self._task.check_mode:
             raise _lock.LockError(
                 "the release cannot be locked: found no mirror, bundle or host that could "
-                "resolve %s. %s. Needed one that reaches a source. Fix: make one reach it (artifact_origin, proxies, model_artifacts_ca_path), "
-                "or run from a bundle with -e fleet_bundle=PATH"
+                "resolve %s. %s. Needed one that reaches a source. Fix: make one reach it "
+                "(artifact_origin, proxies, model_artifacts_ca_path), or run from a bundle with -e fleet_bundle=PATH"
                 % (
                     ", ".join("%s of %s" % (entry, r.name) for r, entry in missing),
                     "; ".join(obstacles) or "No host was asked",
