@@ -238,7 +238,7 @@ def _to_remove(
 ) -> list[Revision]:
     revisions = [revision for folder in found for revision in folder.revisions()]
     known = {revision.folder for revision in revisions if revision.request in current}
-    # A folder of which it is not known what for it stays is left alone.
+    # A folder whose purpose is unknown is never removed.
     of_now = _current_of(found, current)
     staying = [r.name for r in revisions if r.name in of_now or (r.folder in current and r.folder not in known)]
     chosen = superfluous(revisions, keep, staying)
@@ -251,9 +251,10 @@ def _to_remove(
 
 def _remove_revisions(folder: Folder, keys: Collection[str], pruned: Pruned, check: bool) -> None:
     """Remove what only these requests name; the folder, when there are no others."""
-    if not check:
-        # The program that seeds it holds its files open, and their room with them.
-        swarm.Swarm(os.path.join(folder.own_dir, "swarm"), swarm.Settings()).end()
+    # The program that seeds it holds its files open, and their room with them.
+    if not check and not swarm.Swarm(os.path.join(folder.own_dir, "swarm"), swarm.Settings()).end():
+        pruned.notes.append("a transfer of %s does not end: nothing was removed there" % folder.path)
+        return
     if not set(folder.requests) - set(keys):
         pruned.removed.append(folder.path)
         pruned.take(_files_below(folder.path))

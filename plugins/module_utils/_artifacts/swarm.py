@@ -9,6 +9,7 @@ runs, no capability, and one folder in which it may write. Its files become root
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -18,12 +19,13 @@ from typing import Callable, Iterable, Mapping, Optional, Sequence
 
 from .._base import command
 from .._base.files import remove
+from .._host.systemd import NoSystemd, Systemd, SystemdError
 from . import torrent
 
 _INSIDE = "/run/ascend-fleet"
 #: What a unit does, and the folder that it sees.
 _KINDS = {"swarm": ("fetch artifacts", "work"), "seed": ("give artifacts to other hosts", "given")}
-#: So long without a byte from anybody, and the rest comes over HTTP.
+#: After this time without a byte from any peer, the rest comes over HTTP.
 _SILENCE_SECONDS = 60
 _SANDBOX = (
     "DynamicUser=yes", "CapabilityBoundingSet=", "NoNewPrivileges=yes", "ProtectSystem=strict", "ProtectHome=yes",
@@ -71,6 +73,7 @@ class Swarm:
         self._place = place
         self._settings = settings
         self._run = run
+        self._systemd = Systemd(run, timeout=60)
         self._name = hashlib.sha256(place.encode()).hexdigest()[:12]
 
     def obstacle(self) -> Optional[str]:
@@ -126,16 +129,13 @@ class Swarm:
             remove(name)
 
     def clean(self) -> None:
-        """Remove everything unfinished."""
-        if os.path.exists(self._path("work")):
-            self._stop("swarm")
+        """Remove everything unfinished, unless it may still be written."""
+        if os.path.exists(self._path("work")) and self._stop("swarm"):
             shutil.rmtree(self._path("work"), ignore_errors=True)
 
-    def end(self) -> None:
-        """End all transfers of this folder, in both directions."""
-        if os.path.exists(self._place):
-            self._stop("swarm")
-            self._stop("seed")
+    def end(self) -> bool:
+        """End all transfers of this folder, in both directions; return whether they are known to have ended."""
+        return not os.path.exists(self._place) or all([self._stop(kind) for kind in _KINDS])
 
     # --- taking and giving --------------------------------------------------------------------------------------------
 
@@ -179,7 +179,8 @@ class Swarm:
 
         Returns why that is not possible, or nothing.
         """
-        self._stop("seed")
+        if not self._stop("seed"):
+            return "an aria2c of an earlier run does not end"
         if self._settings.seed_minutes <= 0 or not objects:
             return ""
         self._make_folders("given", ("torrents", "objects"))
@@ -232,12 +233,20 @@ class Swarm:
         return words
 
     def _stop(self, kind: str) -> bool:
-        """End the units of an earlier run, of which there are none most of the time; say whether they have ended."""
-        if not shutil.which("systemctl"):
-            return True
-        units = "ascend-fleet-%s-%s-*.service" % (kind, self._name)
-        self._run(["systemctl", "stop", units], timeout=60)
-        return not self._run(["systemctl", "is-active", "--quiet", units], timeout=60).ok
+        """End the units of an earlier run, which there rarely are; return whether they are known to have ended.
+
+        The state decides, not the answer of the stop: a stop that passes its deadline goes on within systemd.
+        """
+        units = ["ascend-fleet-%s-%s-*.service" % (kind, self._name)]
+        try:
+            with contextlib.suppress(SystemdError):
+                self._systemd.stop(units)
+            states = self._systemd.active_states(units)
+        except NoSystemd:
+            return True  # nothing can have started a unit
+        except SystemdError:
+            return False
+        return all(state in ("inactive", "failed") for state in states.values())
 
     # --- its folder ---------------------------------------------------------------------------------------------------
 

@@ -91,6 +91,11 @@ class Systemd:
         done = self._do("list-units", "--all", "--plain", "--no-legend", "--no-pager", "--full", "--", *patterns)
         return sorted(line.split()[0] for line in done.stdout.splitlines() if line.strip())
 
+    def active_states(self, patterns: Sequence[str]) -> dict[str, str]:
+        """The ActiveState, such as ``deactivating``, of every unit in memory that matches one of these patterns."""
+        done = self._do("show", "--property=Id,ActiveState", "--", *patterns)
+        return {b["Id"]: b.get("ActiveState", "") for b in parse_show(done.stdout) if "Id" in b}
+
     def version(self) -> int:
         """The version of systemd, such as 249."""
         done = self._do("--version")

@@ -19,7 +19,7 @@ USES: dict[str, tuple[str, ...]] = {
     "_release": ("_npu",),
     "_node": ("_npu", "_host"),
     "_preflight": ("_node", "_release"),
-    "_artifacts": ("_base", "_release"),
+    "_artifacts": ("_release", "_host"),
     "_images": ("_base", "_host"),
     "_serving": ("_release", "_npu", "_host"),
     "_drift": ("_preflight", "_serving", "_images"),

@@ -21,7 +21,15 @@ from ansible_collections.ascend.fleet.plugins.module_utils._base import command
 CONTENT = random.Random(6).randbytes(1_500_000)
 OID = hashlib.sha256(CONTENT).hexdigest()
 TRACKER = "http://192.0.2.5:6969/announce"
+NO_BUS = "Failed to connect to bus: Connection refused"
+NO_SYSTEMD = "System has not been booted with systemd as init system (PID 1). Can't operate."
 SEED = "http://192.0.2.5:8008/objects/x"
+
+
+def state_of(*states: str) -> str:
+    """What systemctl shows of units in these states."""
+    blocks = ["Id=ascend-fleet-swarm-%d.service\nActiveState=%s\n" % unit for unit in enumerate(states)]
+    return "\n".join(blocks)
 
 
 class Fake:
@@ -33,15 +41,18 @@ class Fake:
         self.work: Callable[[Path], Any] = lambda data: (data / OID).write_bytes(CONTENT)
         self.status = 0
         self.said = ""
-        self.active = False
+        self.stop: tuple[int | None, str] = (0, "")
+        self.show: tuple[int | None, str, str] = (0, "", "")
 
     def run(self, argv: list[str], *, timeout: float) -> command.Completed:
         self.ran.append(argv)
         if argv[0] == "systemd-run" and "--wait" in argv:
             self.work(self.place / "work" / "data")
             return command.Completed(tuple(argv), self.status, self.said, "", False)
-        if argv[:2] == ["systemctl", "is-active"]:
-            return command.Completed(tuple(argv), 0 if self.active else 3, "", "", False)
+        if argv[:2] == ["systemctl", "stop"]:
+            return command.Completed(tuple(argv), self.stop[0], "", self.stop[1], self.stop[0] is None)
+        if argv[:2] == ["systemctl", "show"]:
+            return command.Completed(tuple(argv), *self.show, self.show[0] is None)
         return command.Completed(tuple(argv), 0, "", "", False)
 
     @property
@@ -175,17 +186,54 @@ def test_what_an_earlier_run_has_left_can_be_written_by_the_next(
     assert modes == [(0o666, CONTENT[:900_000])] * 2
 
 
-def test_what_is_still_written_is_not_touched(fake: Fake, shared: _swarm.Shared, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("stop", "show"),
+    [
+        ((None, ""), (0, state_of("active"), "")),
+        ((None, ""), (0, state_of("deactivating"), "")),
+        ((0, ""), (0, state_of("failed", "deactivating"), "")),
+        ((1, NO_BUS), (1, "", NO_BUS)),
+        ((0, ""), (None, "", "")),
+        ((0, ""), (0, "Id=ascend-fleet-swarm-1.service\n", "")),
+    ],
+    ids=["active", "deactivating", "one of two", "no bus", "query too slow", "no state"],
+)
+def test_what_may_still_be_written_is_not_touched(
+    fake: Fake, shared: _swarm.Shared, tmp_path: Path, stop: Any, show: Any
+) -> None:
     fake.work = lambda data: (data / OID).write_bytes(CONTENT[:900_000])
     one = swarm(fake)
     one.bring([shared], {}, 60)
-    fake.active = True
+    fake.stop, fake.show = stop, show
+    fake.ran.clear()
     found, problem = one.bring([shared], {}, 60)
     assert (found, problem) == ({}, "an aria2c of an earlier run does not end")
     assert one.unfinished(OID) is None
     one.salvage(OID, len(CONTENT), str(tmp_path / "part"))
     assert not (tmp_path / "part").exists()
+    one.clean()
     assert one.received_together() >= 900_000
+    assert one.seed([shared], str(tmp_path), lambda oid: "x") == "an aria2c of an earlier run does not end"
+    assert not any(argv[0] == "systemd-run" for argv in fake.ran)
+    assert not one.end()
+
+
+@pytest.mark.parametrize(
+    ("stop", "show"),
+    [
+        ((None, ""), (0, state_of("inactive", "failed"), "")),
+        ((1, NO_BUS), (0, "", "")),
+        ((1, NO_SYSTEMD), (1, "", NO_SYSTEMD)),
+    ],
+    ids=["ended after the deadline", "none", "no systemd"],
+)
+def test_what_is_known_to_have_ended_is_taken_over(fake: Fake, shared: _swarm.Shared, stop: Any, show: Any) -> None:
+    fake.stop, fake.show = stop, show
+    one = swarm(fake)
+    assert list(one.bring([shared], {}, 60)[0]) == [OID]
+    one.clean()
+    assert not (fake.place / "work").exists()
+    assert one.end()
 
 
 def test_a_longer_beginning_wins(fake: Fake, shared: _swarm.Shared, tmp_path: Path) -> None:

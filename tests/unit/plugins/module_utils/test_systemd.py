@@ -54,6 +54,14 @@ def test_version(text, number):
     assert client(0, text).version() == number
 
 
+def test_the_states_of_units_by_a_pattern():
+    text = "Id=a@1.service\nActiveState=deactivating\n\nId=a@2.service\nActiveState=failed\n"
+    assert client(0, text).active_states(["a@*"]) == {"a@1.service": "deactivating", "a@2.service": "failed"}
+    assert client(0, "\n").active_states(["a@*"]) == {}
+    with pytest.raises(systemd.SystemdError, match="ended with status 1"):
+        client(1).active_states(["a@*"])
+
+
 def test_an_unknown_version_is_an_error():
     with pytest.raises(systemd.SystemdError, match="needed `systemd NUMBER`"):
         client(0, "upstart 1").version()

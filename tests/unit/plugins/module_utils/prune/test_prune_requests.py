@@ -236,6 +236,16 @@ def test_where_another_run_works_nothing_is_removed(site: Site) -> None:
     assert k0
 
 
+def test_where_a_transfer_does_not_end_nothing_is_removed(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.bring(V0)
+    k1 = site.bring(V1)
+    monkeypatch.setattr(_prune.swarm.Swarm, "end", lambda self: False)
+    done = _prune.prune(str(site.root), 1, (k1,), str)
+    assert done.notes == ["a transfer of %s does not end: nothing was removed there" % done.before[0]]
+    assert done.removed == []
+    assert site.is_served_whole()
+
+
 def test_what_another_run_has_just_done_is_not_undone(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     k0, k1 = site.bring(V0), site.bring(V1)
     site.prune(1, k0, k1)
