@@ -17,6 +17,10 @@ description:
   - Columns are found by the words of their headings. A value is read whole or not at all. What cannot be read is
     V(none) with a warning that quotes the line; it is never V(0) and never a guess.
   - A table that is cut off, or has no chips, is an error, because it looks like a healthy host with fewer chips.
+  - Two cuts cannot be seen in the text alone. A table that is cut directly below the C(=) border between two NPUs is
+    the table of a host with fewer NPUs, without a process table; compare the number of chips with V(info -m).
+    Where the process table is cut below a border, the rows of further NPUs are missing; C(warnings) names every NPU
+    without a row.
   - Text without a table is npu-smi's own complaint, and becomes an error with its words, their meaning and what to do.
   - The module M(ascend.fleet.npu_info) returns the same data, for a host that can be reached.
 positional: command

@@ -46,10 +46,10 @@ def collect(
     chosen = subsets(gather_subset)
     node = system.identity(host)
 
-    smi = npu_smi.read(host, chosen) if "npu" in chosen else npu_smi.empty()
-    node["npu_smi"] = smi["npu_smi"]
     node["device_nodes"] = devices.read_device_nodes(host) if "npu" in chosen else []
     node["pci"] = devices.read_pci(host) if "npu" in chosen else []
+    smi = npu_smi.read(host, chosen, node["device_nodes"], node["pci"]) if "npu" in chosen else npu_smi.empty()
+    node["npu_smi"] = smi["npu_smi"]
     node["versions"] = software.read_versions(host) if "versions" in chosen else software.empty_versions()
     node["docker"] = software.read_docker(host) if "docker" in chosen else software.empty_docker()
     scan = processes.scan_processes(host, {c["id"] for c in node["docker"]["containers"]}) if "npu" in chosen else {}

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping, Optional
+from typing import Any, Mapping, Optional, Sequence
 
 from .._base.text import printable
 from .._npu import hardware, smi, smi_commands
@@ -41,8 +41,16 @@ def empty() -> dict[str, Any]:
     }
 
 
-def read(host: Host, chosen: set[str]) -> dict[str, Any]:
-    """Ask npu-smi for its table, the chip map, the topology, the boards' firmware and the faults of unhealthy chips."""
+def read(
+    host: Host,
+    chosen: set[str],
+    device_nodes: Sequence[Mapping[str, Any]] = (),
+    pci: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
+    """Ask npu-smi for its table, the chip map, the topology, the boards' firmware and the faults of unhealthy chips.
+
+    ``device_nodes`` and ``pci`` are those of ``devices``; they tell whether the table is whole where the map does not.
+    """
     found = empty()
     tool = found["npu_smi"]
     tool["directories"] = [p for p in hardware.NPU_SMI_PATHS if host.kind(p) == "directory"]
@@ -83,7 +91,7 @@ def read(host: Host, chosen: set[str]) -> dict[str, Any]:
     if done.exit_status:
         tool["warnings"] = [*tool["warnings"], "npu-smi info ended with status %s" % done.exit_status]
     try:
-        _read_more(host, chosen, found)
+        _read_more(host, chosen, found, device_nodes, pci)
     except NpuSmiError as exc:
         # What a table that is not whole says of processes is not whole either.
         return dict(empty(), npu_smi=dict(tool, process_table=False, **_error_of(exc)))
@@ -104,8 +112,13 @@ def _truncated(message: str) -> NpuSmiError:
     return NpuSmiError(message, None, "run `npu-smi info` on the host by hand and compare the chips", None, "truncated")
 
 
-def _require_chips_of_the_map(found: Mapping[str, Any]) -> None:
-    """Refuse a table that lacks a chip of ``npu-smi info -m``: cut between two NPUs, it looks like a smaller host."""
+def _require_all_chips(
+    found: Mapping[str, Any], device_nodes: Sequence[Mapping[str, Any]], pci: Sequence[Mapping[str, Any]]
+) -> None:
+    """Refuse a table that is not known to have all chips: cut between two NPUs, it looks like a smaller host.
+
+    A table of processes stands below all chips, so its beginning tells as well that none is missing.
+    """
     shown = {(d["npu_id"], d["chip_id"]) for d in found["devices"]}
     missing = sorted({(c["npu_id"], c["chip_id"]) for c in found["chips"]} - shown)
     if missing:
@@ -113,9 +126,28 @@ def _require_chips_of_the_map(found: Mapping[str, Any]) -> None:
             "the table of npu-smi info has %d chips; `npu-smi info -m` also has %s"
             % (len(shown), ", ".join("NPU %s chip %s" % key for key in missing))
         )
+    if found["chips"] or found["npu_smi"]["process_table"]:
+        return
+    nodes = sum(node["index"] is not None for node in device_nodes)
+    if not nodes and not pci:
+        raise _truncated(
+            "the table of npu-smi info has %d chips; whether these are all is not known, as `npu-smi info -m`, the "
+            "device nodes and the PCI bus tell of none" % len(shown)
+        )
+    if max(nodes, len(pci)) > len(shown):
+        raise _truncated(
+            "the table of npu-smi info has %d chips; the host has %d device nodes of NPUs and %d NPUs on the PCI bus, "
+            "and `npu-smi info -m` gave no answer" % (len(shown), nodes, len(pci))
+        )
 
 
-def _read_more(host: Host, chosen: set[str], found: dict[str, Any]) -> None:
+def _read_more(
+    host: Host,
+    chosen: set[str],
+    found: dict[str, Any],
+    device_nodes: Sequence[Mapping[str, Any]],
+    pci: Sequence[Mapping[str, Any]],
+) -> None:
     """Ask npu-smi for more; raises NpuSmiError when that shows the table not to be whole."""
     path = found["npu_smi"]["path"]
     hung: list[str] = []
@@ -141,7 +173,7 @@ def _read_more(host: Host, chosen: set[str], found: dict[str, Any]) -> None:
 
     answer = parsed(ask("-m"), "-m")
     found["chips"] = [c for c in (answer or {}).get("chips", []) if not c.get("mcu")]
-    _require_chips_of_the_map(found)
+    _require_all_chips(found, device_nodes, pci)
     if "topology" in chosen:
         answer = parsed(ask("-t", "topo"), "-t", "topo")
         if answer:

@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Optional
+from typing import Any, Iterable, Optional
 
 from .errors import Notes
 from .layout import NOTHING, read_number
 
-_IDLE = re.compile(r"No running processes found in NPU\s+[0-9]+")
+_IDLE = re.compile(r"No running processes found in NPU\s+([0-9]+)")
 _PROCESS_KEY = re.compile(r"[0-9]{1,18}(?:\s+[0-9]{1,18})?")
 
 # heading (lower case) -> field of a process
@@ -34,6 +34,8 @@ class ProcessTable:
         self.columns: Optional[tuple[str, ...]] = None
         self.rows = 0
         self.open = False  # no border since the last row
+        self.named: set[int] = set()  # the NPUs that have a row
+        self.unreadable = False  # a row may have been of any NPU
 
     def header(self, cells: list[str], line: str) -> None:
         """The header; a second one is a warning."""
@@ -46,11 +48,13 @@ class ProcessTable:
             self.notes.warn("header of processes not understood", line)
         self.columns = tuple(columns)
 
-    def idle(self, line: str) -> None:
-        """A line that says that an NPU has no processes."""
+    def idle(self, cell: str, line: str) -> None:
+        """A line that says that an NPU has no processes; ``cell`` is its only cell."""
         self._begin_rows(line)
         self.rows += 1
         self.open = True
+        match = _IDLE.fullmatch(cell)
+        self.named.update([int(match.group(1))] if match else [])
 
     def row(self, cells: list[str], line: str, merged_ids: bool) -> None:
         """A process. merged_ids: the NPU's and the chip's id share a cell (all but the 950)."""
@@ -61,12 +65,15 @@ class ProcessTable:
         values = dict(zip(columns, cells))
         key = cells[0].split()
         if len(cells) != len(columns) or not {"pid", "name"} <= set(columns) or not _PROCESS_KEY.fullmatch(cells[0]):
+            self.unreadable = True
             self.notes.warn("unreadable process", line)
             return
         pid = read_number(values["pid"])
         if pid is None or len(key) != (2 if merged_ids else 1):
+            self.unreadable = True
             self.notes.warn("unreadable process", line)
             return
+        self.named.add(int(key[0]))
         process: dict[str, Any] = {
             "npu_id": int(key[0]),
             "chip_id": int(key[1]) if merged_ids else 0,
@@ -91,12 +98,17 @@ class ProcessTable:
             self.notes.warn("the process table has no header", line)
         self.printed = True
 
-    def end(self, line: str) -> None:
-        """The end of the text: a table that stops early is a warning."""
+    def end(self, npus: Iterable[int], line: str) -> None:
+        """The end of the text: a table that stops early, or has no row of one of the host's ``npus``, is a warning."""
         if not self.rows:
             self.notes.warn("the process table has nothing under its header", line)
         elif self.open:
             self.notes.warn("the process table is not closed", line)
+        unnamed = sorted(set(npus) - self.named)
+        if self.rows and unnamed and not self.unreadable:
+            # A driver that has nothing to say of an NPU, and a table cut behind a border, look alike.
+            about = ", ".join(str(npu) for npu in unnamed)
+            self.notes.warn("the process table has no row of NPU %s, whose processes are unknown" % about, line)
 
 
 def is_idle_line(cell: str) -> bool:

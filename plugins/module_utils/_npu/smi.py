@@ -117,7 +117,7 @@ class _Reader:
             self.table_seen = True
             if not self.processes.printed:
                 self.chips.require_whole(line)
-            self.processes.idle(line)
+            self.processes.idle(cell, line)
         elif cell.startswith("npu-smi") and not self.version_seen:
             self.version(cell, line)
         elif not cell and self.chips.pending is None:
@@ -163,7 +163,7 @@ class _Reader:
             raise explain_error(text)
         self.chips.require_whole(self.last_line)
         if self.processes.printed:
-            self.processes.end(self.last_line)
+            self.processes.end((device["npu_id"] for device in self.chips.devices), self.last_line)
         elif self.chips.dashes_after_close:
             self.notes.warn("a border opens a process table that is not there", self.last_line)
         return {
@@ -204,10 +204,12 @@ def parse_info(text: str) -> dict[str, Any]:
     ``warnings``: a list of str, in order, each quoting a line that could not be read or is not part of the table.
 
     A table whose end is missing is refused, wherever it is cut: inside a row, inside a border, or after a border that
-    closes nothing. Two ends cannot be told from a whole text. After the `=` border that follows the last chip, only
+    closes nothing. Three ends cannot be told from a whole text. After the `=` border that follows the last chip, only
     the process table can be missing: ``process_table`` is then False, which says that nothing is known of processes.
     After a `=` border between two NPUs the text is, letter by letter, the table of a host with fewer NPUs; who runs
-    the tool must compare the chips with another source (`npu-smi info -m`), as ``_node`` does.
+    the tool must compare the chips with another source (`npu-smi info -m`, device nodes, the PCI bus), as ``_node``
+    does. After a border of the process table, rows of further NPUs may be missing; as some drivers leave out NPUs too,
+    an NPU without a row is a warning.
 
     Raises NpuSmiError for a table that is cut off or has no chips, and for text without a table (with the tool's own
     words and, where known, their meaning).

@@ -21,6 +21,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from node_machine import A2, A3, ALARM, FIXTURES, Machine
 
 
+def cut_behind(npus: int) -> str:
+    """The table of the A2 host, cut at the border below so many NPUs."""
+    border = next(line for line in A2.splitlines() if line.startswith("+==="))
+    return border.join(A2.split(border)[: npus + 1]) + border + "\n"
+
+
 def test_the_physical_id_of_the_mapping_is_taken_where_the_table_has_none() -> None:
     chips_read = _npu_smi.parse_info(A2)["devices"][:2]
     chips = [{"npu_id": n, "chip_id": 0, "logic_id": n, "phy_id": n + 1} for n in range(2)]
@@ -139,13 +145,56 @@ def test_a_table_whose_tool_was_killed_is_truncated(a2: Machine, status: int) ->
 
 
 def test_a_table_cut_between_two_npus_is_told_by_the_map_of_chips(a2: Machine) -> None:
-    border = next(line for line in A2.splitlines() if line.startswith("+==="))
-    five = border.join(A2.split(border)[:6]) + border + "\n"
+    five = cut_behind(5)
     assert len(_npu_smi.parse_info(five)["devices"]) == 5
     a2.answers["npu-smi info"] = (0, five, "")
     node = collect.collect(a2.host())
     assert (node["npu_smi"]["error_kind"], node["devices"], node["processes"]) == ("truncated", [], [])
     assert "has 5 chips; `npu-smi info -m` also has NPU 5 chip 0" in node["npu_smi"]["error"]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "on_the_bus", "words"),
+    [
+        (8, 8, "has 5 chips; the host has 8 device nodes of NPUs and 8 NPUs on the PCI bus"),
+        (8, 0, "has 5 chips; the host has 8 device nodes"),
+        (5, 8, "5 device nodes of NPUs and 8 NPUs on the PCI bus"),
+        (0, 0, "has 5 chips; whether these are all is not known"),
+        (5, 5, None),
+    ],
+)
+def test_where_there_is_no_map_of_chips_nodes_and_bus_tell_whether_the_table_is_whole(
+    a2: Machine, nodes: int, on_the_bus: int, words: Any
+) -> None:
+    a2.answers["npu-smi info"] = (0, cut_behind(5), "")
+    a2.answers["npu-smi info -m"] = (1, "Error parameter of -m\n", "")
+    a2.answers["lspci"] = (0, "\n".join(a2.answers["lspci"][1].splitlines()[:on_the_bus]), "")
+    for number in range(nodes, 8):
+        (a2.root / ("dev/davinci%d" % number)).unlink()
+    node = collect.collect(a2.host())
+    if words is None:
+        assert (node["npu_smi"]["error"], len(node["devices"])) == (None, 5)
+        return
+    assert (node["npu_smi"]["error_kind"], node["devices"], node["processes"]) == ("truncated", [], [])
+    assert words in node["npu_smi"]["error"]
+
+
+def test_a_process_table_tells_that_the_table_of_chips_is_whole(a2: Machine) -> None:
+    a2.answers["npu-smi info"] = (0, cut_behind(5) + A2[A2.index("+---", A2.index("0000:42:00.0")) :], "")
+    a2.answers["npu-smi info -m"] = (1, "Error parameter of -m\n", "")
+    node = collect.collect(a2.host())
+    assert (node["npu_smi"]["error"], len(node["devices"]), len(node["pci"])) == (None, 5, 8)
+
+
+@pytest.mark.parametrize("rows", range(1, 8))
+def test_an_npu_without_a_row_in_the_process_table_is_told(a2: Machine, rows: int) -> None:
+    begin, _header, table = A2.partition("Process memory(MB)")
+    border = next(line for line in A2.splitlines() if line.startswith("+==="))
+    text = begin + _header + border.join(table.split(border)[: rows + 1]) + border + "\n"
+    a2.answers["npu-smi info"] = (0, text, "")
+    (warning,) = collect.collect(a2.host())["npu_smi"]["warnings"]
+    unnamed = ", ".join(str(npu) for npu in range(rows, 8))
+    assert "no row of NPU %s, whose processes are unknown" % unnamed in warning
 
 
 def test_every_chips_port_is_read(a2: Machine) -> None:
