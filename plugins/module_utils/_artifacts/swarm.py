@@ -135,7 +135,8 @@ class Swarm:
 
     def end(self) -> bool:
         """End all transfers of this folder, in both directions; return whether they are known to have ended."""
-        return not os.path.exists(self._place) or all([self._stop(kind) for kind in _KINDS])
+        ended = [self._stop(kind) for kind in _KINDS] if os.path.exists(self._place) else []
+        return all(ended)
 
     # --- taking and giving --------------------------------------------------------------------------------------------
 
@@ -241,12 +242,12 @@ class Swarm:
         try:
             with contextlib.suppress(SystemdError):
                 self._systemd.stop(units)
-            states = self._systemd.active_states(units)
+            found = self._systemd.matching(units, ("ActiveState",))
         except NoSystemd:
             return True  # nothing can have started a unit
         except SystemdError:
             return False
-        return all(state in ("inactive", "failed") for state in states.values())
+        return all(unit.get("ActiveState") in ("inactive", "failed") for unit in found.values())
 
     # --- its folder ---------------------------------------------------------------------------------------------------
 

@@ -16,12 +16,13 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Callable, Mapping, Optional, Sequence
 
+from .._host import by_hand
 from .._host.haproxy import ADMIN_SOCKET
 from .._node.host import Host
 from .._serving import log, watchdog_program
 from . import signs, sources
 from .bundle import Bundle
-from .look import Look, Looker, by_hand
+from .look import Look, Looker
 from .redact import Redactor
 from .take import FAILED, KIB, LEFT_OUT, TAIL, TIMED_OUT, Source, Taken, Taker, newest
 
@@ -172,7 +173,7 @@ class Collector:
                 if c["health"] != "OK"
             ],
             "units": [self._unit(unit) for unit in look.units],
-            "by_hand": by_hand(look.containers),
+            "by_hand": by_hand.serving_others(look.containers),
             "gateway": os.path.exists(self.host.path(ADMIN_SOCKET)),
         }
 

@@ -174,9 +174,11 @@ class Looker:
         for unit in self.found.units:
             name = str(unit.about.get("container_name") or "")
             if any(_name(raw) == name and (raw.get("State") or {}).get("Running") for raw in self.found.containers):
-                done = self.run(["docker", "top", name, "-eo", "pid,args"], timeout=_QUERY_SECONDS)
-                lines = [line.split() for line in done.stdout.splitlines()[1:]]
-                unit.pids = [int(words[0]) for words in lines if words and words[0].isdigit()][:64]
+                try:
+                    unit.pids = self._docker.top(name)[:64]
+                except DockerError as exc:
+                    words = "%s. Secrets that only the command lines of its processes hold are not redacted" % exc
+                    self.found.problem("processes of %s" % name, words)
         return None
 
     # - secrets -
@@ -223,17 +225,3 @@ def _read(path: str) -> str:
             return file.read(4 * 1024 * 1024)
     except OSError:
         return ""
-
-
-def by_hand(containers: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Containers of others that serve a model or hold chips, by name."""
-    found = []
-    for raw in containers:
-        config, host = raw.get("Config") or {}, raw.get("HostConfig") or {}
-        if str((config.get("Labels") or {}).get("ascend.fleet.managed", "")).lower() == "true":
-            continue
-        words = " ".join(map(str, [raw.get("Path") or "", *(raw.get("Args") or []), config.get("Image") or ""]))
-        devices = [str(d.get("PathOnHost")) for d in host.get("Devices") or [] if isinstance(d, dict)]
-        if "vllm" in words or any("davinci" in d for d in devices):
-            found.append(_name(raw))
-    return sorted(filter(None, found))

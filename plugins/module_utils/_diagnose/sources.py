@@ -11,13 +11,14 @@ import os
 import re
 from typing import Callable, Optional, Sequence
 
+from .._host import by_hand, docker, systemd
 from .._host.haproxy import ADMIN_SOCKET, DRAIN_RECORDS, STATE_FILE, Haproxy, HaproxyError
 from .._node.host import Host
 from .._npu.hardware import DRIVER_PATH, FIRMWARE_PATH, HCCN_TOOL
 from .._serving import gateway_config, watchdog_program
 from .._serving.deployed import UNIT_DIR
 from . import redact
-from .look import Look, Unit, by_hand
+from .look import Look, Unit
 from .take import HEAD, KIB, TAIL, Absent, Source, newest
 
 #: Where signatures are looked for, and how.
@@ -58,7 +59,7 @@ _SYSTEM: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("clock.txt", "clock", ("timedatectl",)),
     ("journal_size.txt", "size of the journal", ("journalctl", "--disk-usage")),
     ("core_dumps.txt", "core dumps, as a list", ("coredumpctl", "--no-pager", "-n", "20", "list")),
-    ("failed_units.txt", "units that have failed", ("systemctl", "--failed", "--no-pager", "--plain")),
+    ("failed_units.txt", "units that have failed", systemd.question("--failed", "--no-pager", "--plain")),
 )
 _FILES: tuple[tuple[str, str, str], ...] = (
     ("system/os-release.txt", "operating system", "/etc/os-release"),
@@ -199,9 +200,9 @@ def _unit(unit: Unit) -> list[Source]:
             signs=RECENT,
             unit=unit.name,
         ),
-        Source("%s/unit.txt" % folder, "%s: unit" % unit.short, argv=("systemctl", "cat", "--no-pager", unit.name)),
+        Source("%s/unit.txt" % folder, "%s: unit" % unit.short, argv=systemd.question("cat", "--no-pager", unit.name)),
         Source(
-            "%s/systemd.txt" % folder, "%s: state" % unit.short, argv=("systemctl", "show", "--no-pager", unit.name)
+            "%s/systemd.txt" % folder, "%s: state" % unit.short, argv=systemd.question("show", "--no-pager", unit.name)
         ),
     ]
 
@@ -300,13 +301,15 @@ def _stacks(host: Host, look: Look, unit: Unit) -> list[Source]:
         if host.which("py-spy"):
             argv: tuple[str, ...] = ("py-spy", "dump", "--pid", str(pid))
         else:
-            argv = ("docker", "exec", container, "py-spy", "dump", "--pid", str(_inner_pid(host, pid) or pid))
+            argv = docker.question("exec", container, "py-spy", "dump", "--pid", str(_inner_pid(host, pid) or pid))
         found.append(Source(*about, argv=argv, seconds=20, group="py-spy %s" % unit.short, limit=128 * KIB))
         found.append(
             Source(about[0].replace(".txt", "_kernel.txt"), about[1] + ", kernel", ask=_kernel_stack(host, pid))
         )
     if not unit.pids:
-        found.append(Source("replicas/%s/stacks" % unit.short, "%s: stacks" % unit.short, reason="no container runs"))
+        found.append(
+            Source("replicas/%s/stacks" % unit.short, "%s: stacks" % unit.short, reason="docker told of no processes")
+        )
     return found
 
 
@@ -349,10 +352,10 @@ def _system() -> list[Source]:
     ours = ("vllm-*", "ascend-fleet*")
     found.append(
         Source(
-            "system/units.txt", "our units", argv=("systemctl", "list-units", "--all", "--no-pager", "--full", *ours)
+            "system/units.txt", "our units", argv=systemd.question("list-units", "--all", "--no-pager", "--full", *ours)
         )
     )
-    found.append(Source("system/timers.txt", "timers", argv=("systemctl", "list-timers", "--all", "--no-pager")))
+    found.append(Source("system/timers.txt", "timers", argv=systemd.question("list-timers", "--all", "--no-pager")))
     return found
 
 
@@ -361,10 +364,10 @@ def _docker(look: Look) -> list[Source]:
     containers = look.containers
     unread = ["docker did not say: %s" % p["message"] for p in look.problems if p["subject"] == "docker"]
     found = [
-        Source("docker/version.txt", "version of docker", argv=("docker", "version")),
-        Source("docker/info.txt", "docker info", argv=("docker", "info"), signs=HOST),
-        Source("docker/containers.txt", "containers", argv=("docker", "ps", "--all", "--no-trunc")),
-        Source("docker/images.txt", "images", argv=("docker", "image", "ls", "--no-trunc")),
+        Source("docker/version.txt", "version of docker", argv=docker.question("version")),
+        Source("docker/info.txt", "docker info", argv=docker.question("info"), signs=HOST),
+        Source("docker/containers.txt", "containers", argv=docker.question("ps", "--all", "--no-trunc")),
+        Source("docker/images.txt", "images", argv=docker.question("image", "ls", "--no-trunc")),
         Source("docker/journal.txt", "journal of docker", argv=journal, keep=TAIL, signs=HOST),
         Source(
             "docker/inspect.json",
@@ -374,8 +377,8 @@ def _docker(look: Look) -> list[Source]:
             limit=KIB * KIB,
         ),
     ]
-    for name in by_hand(containers)[:4]:
-        argv = ("docker", "logs", "--timestamps", "--tail", "3000", name)
+    for name in by_hand.serving_others(containers)[:4]:
+        argv = docker.question("logs", "--timestamps", "--tail", "3000", name)
         found.append(
             Source(
                 "docker/logs_%s.txt" % re.sub(r"[^A-Za-z0-9_.-]", "_", name),
@@ -417,7 +420,7 @@ def _gateway(host: Host) -> list[Source]:
         Source(
             "gateway/journal.txt", "journal of the gateway", argv=(*journal, "--lines=2000"), keep=TAIL, limit=768 * KIB
         ),
-        Source("gateway/unit.txt", "unit", argv=("systemctl", "cat", "--no-pager", "ascend-fleet-gateway.service")),
+        Source("gateway/unit.txt", "unit", argv=systemd.question("cat", "--no-pager", "ascend-fleet-gateway.service")),
     ]
     return found
 

@@ -56,6 +56,23 @@ def started_by_hand(
     return found
 
 
+def serving_others(containers: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The names of containers that are not ours and serve a model or were given chips, whatever the release.
+
+    ``containers`` are in docker's own words, as ``Docker.raw_containers`` returns them.
+    """
+    found = []
+    for raw in containers:
+        config, host = raw.get("Config") or {}, raw.get("HostConfig") or {}
+        if is_managed(config.get("Labels")):
+            continue
+        words = " ".join(map(str, [raw.get("Path") or "", *(raw.get("Args") or []), config.get("Image") or ""]))
+        devices = [str(d.get("PathOnHost")) for d in host.get("Devices") or [] if isinstance(d, dict)]
+        if "vllm" in words or any("davinci" in d for d in devices):
+            found.append(str(raw.get("Name") or "").lstrip("/"))
+    return sorted(filter(None, found))
+
+
 def concerns(container: Mapping[str, Any], names: Collection[str]) -> bool:
     """Whether a container of ``started_by_hand`` stands in the way of replicas of ours that have these names.
 

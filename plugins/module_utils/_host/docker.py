@@ -52,6 +52,11 @@ _INSPECT_AT_ONCE = 100
 _DOCKER_FAILED = 125
 
 
+def question(*words: str) -> tuple[str, ...]:
+    """A command line of docker whose text is kept for people as it is, whatever it says."""
+    return ("docker", *words)
+
+
 class DockerError(Exception):
     """Docker did not do or say what it was asked; the message names the command, how it ended and what docker said.
 
@@ -119,6 +124,11 @@ class Docker:
         """One image by tag or id; None when docker does not have it."""
         found = self.inspect_images([ref])
         return found[0] if found else None
+
+    def top(self, name: str) -> list[int]:
+        """The PIDs, on the host, of the processes of a running container."""
+        lines = [line.split() for line in self._output("top", name, "-eo", "pid,args").splitlines()[1:]]
+        return [int(words[0]) for words in lines if words and words[0].isdigit()]
 
     # - changes -
 

@@ -38,6 +38,11 @@ def short_name(unit: str) -> str:
     return unit[: -len(".service")] if unit.endswith(".service") else unit
 
 
+def question(*words: str) -> tuple[str, ...]:
+    """A command line of systemctl whose text is kept for people as it is, whatever it says."""
+    return ("systemctl", *words)
+
+
 class SystemdError(Exception):
     """systemctl did not do or say what it was asked; the message names the command and how it ended.
 
@@ -91,10 +96,21 @@ class Systemd:
         done = self._do("list-units", "--all", "--plain", "--no-legend", "--no-pager", "--full", "--", *patterns)
         return sorted(line.split()[0] for line in done.stdout.splitlines() if line.strip())
 
-    def active_states(self, patterns: Sequence[str]) -> dict[str, str]:
-        """The ActiveState, such as ``deactivating``, of every unit in memory that matches one of these patterns."""
-        done = self._do("show", "--property=Id,ActiveState", "--", *patterns)
-        return {b["Id"]: b.get("ActiveState", "") for b in parse_show(done.stdout) if "Id" in b}
+    def matching(self, patterns: Sequence[str], properties: Sequence[str]) -> dict[str, dict[str, str]]:
+        """These properties of units, by name: of all in memory that match a pattern, also of those that do not run.
+
+        A name without ``*`` that does not exist has the LoadState ``not-found``, as with ``show``.
+        """
+        done = self._do("show", "--all", "--property=" + ",".join(["Id", *properties]), "--", *patterns)
+        return {b["Id"]: b for b in parse_show(done.stdout) if b.get("Id")}
+
+    def state(self) -> str:
+        """The state of the host, such as ``running``, ``degraded`` or ``starting``; ``offline`` without systemd."""
+        done = self._run(["systemctl", "is-system-running"], timeout=self._timeout)
+        said = done.stdout.strip()
+        if done.timed_out or not said:
+            raise _error(done)
+        return said  # the exit status is 0 for `running` alone
 
     def version(self) -> int:
         """The version of systemd, such as 249."""
@@ -148,13 +164,15 @@ class Systemd:
         done = self._run(["systemctl", *words], timeout=timeout or self._timeout)
         if done.ok:
             return done
-        if done.exit_status == 127 or (done.exit_status and _NO_SYSTEMD.search(done.stderr)):
-            raise NoSystemd(
-                "found no systemd (%s); needed systemd as the host's init. Fix: serve on a host that systemd has booted"
-                % done.describe()
-            )
-        units = [w for w in words if w.endswith(".service")]
-        hint = "journalctl -u %s -n 50" % units[0] if units else "systemctl status"
-        raise SystemdError(
-            "found: %s; needed success. Fix: see `%s`" % (done.describe(), hint), timed_out=done.timed_out
+        raise _error(done)
+
+
+def _error(done: command.Completed) -> SystemdError:
+    if done.exit_status == 127 or (done.exit_status and _NO_SYSTEMD.search(done.stderr)):
+        return NoSystemd(
+            "found no systemd (%s); needed systemd as the host's init. Fix: serve on a host that systemd has booted"
+            % done.describe()
         )
+    units = [word for word in done.argv if word.endswith(".service")]
+    hint = "journalctl -u %s -n 50" % units[0] if units else "systemctl status"
+    return SystemdError("found: %s; needed success. Fix: see `%s`" % (done.describe(), hint), timed_out=done.timed_out)

@@ -11,7 +11,7 @@ import time
 from typing import Any, Optional
 from urllib.parse import urlsplit
 
-from .._host import systemd
+from .._host.systemd import Systemd, SystemdError, short_name
 from .host import Host
 
 #: Services of the distribution that change what serving relies on.
@@ -40,14 +40,15 @@ def read_services(host: Host) -> dict[str, Optional[str]]:
     if not host.which("systemctl"):
         return found
     units = ["%s.service" % name for name in SERVICES]
-    shown = host.run(["systemctl", "show", "--property=Id,LoadState,ActiveState", *units])
-    if not shown.ok:
-        host.problem("services", shown.describe())
+    try:
+        shown = Systemd(host.run, host.timeout).matching(units, ("LoadState", "ActiveState"))
+    except SystemdError as exc:
+        host.problem("services", str(exc))
         return found
-    for block in systemd.parse_show(shown.stdout):
-        name = block.get("Id", "").rpartition(".")[0]
-        if name in found and block.get("LoadState") not in (None, "not-found"):
-            found[name] = block.get("ActiveState")
+    for unit, values in shown.items():
+        name = short_name(unit)
+        if name in found and values.get("LoadState") not in (None, "not-found"):
+            found[name] = values.get("ActiveState")
     return found
 
 

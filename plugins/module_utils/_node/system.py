@@ -11,7 +11,7 @@ import sys
 import time
 from typing import Any, Mapping, Optional
 
-from .._host import systemd
+from .._host.systemd import Systemd, SystemdError
 from .host import Host, group_name
 
 # Kernel settings worth a look on a serving host, as files below /proc/sys.
@@ -65,20 +65,21 @@ def parse_os_release(text: str) -> dict[str, Any]:
 def read_systemd(host: Host) -> dict[str, Any]:
     """The state of systemd and of our own units."""
     found: dict[str, Any] = {"state": None, "units": [], "error": None}
-    state = host.run(["systemctl", "is-system-running"])
-    found["state"] = state.stdout.strip() or None
-    if state.timed_out or found["state"] in (None, "offline"):
-        found["error"] = state.describe() if found["state"] is None else None
+    client = Systemd(host.run, host.timeout)
+    try:
+        found["state"] = client.state()
+    except SystemdError as exc:
+        found["error"] = str(exc)
+    if found["state"] in (None, "offline"):
         return found
-    properties = "--property=Id,LoadState,ActiveState,SubState,MainPID,NRestarts"
-    shown = host.run(["systemctl", "show", "--all", properties, "vllm-*.service"])
-    if not shown.ok:
+    try:
+        units = client.matching(["vllm-*.service"], ("LoadState", "ActiveState", "SubState", "MainPID", "NRestarts"))
+    except SystemdError as exc:
         # The units are unknown, which is not the same as none.
-        found["error"] = shown.describe()
-        host.problem("systemd", shown.describe())
+        found["error"] = str(exc)
+        host.problem("systemd", str(exc))
         return found
-    blocks = [b for b in systemd.parse_show(shown.stdout) if b.get("Id") and b.get("LoadState") != "not-found"]
-    found["units"] = sorted((_unit(b) for b in blocks), key=lambda u: str(u["name"]))
+    found["units"] = [_unit(unit) for _name, unit in sorted(units.items()) if unit.get("LoadState") != "not-found"]
     return found
 
 

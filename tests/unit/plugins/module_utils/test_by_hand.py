@@ -263,3 +263,11 @@ def test_names_of_containers_that_were_taken_over() -> None:
     second = by_hand.new_name("qwen3.5", "20261129", taken)
     assert second == "qwen3.5-before-takeover-20261129-2"
     assert by_hand.new_name(second, "20261130", taken) == second
+
+
+def test_containers_of_others_that_serve_or_have_chips() -> None:
+    serves = {"Name": "/serves", "Path": "bash", "Args": ["-c", "vllm serve /w"]}
+    holds = {"Name": "/holds", "HostConfig": {"Devices": [{"PathOnHost": "/dev/davinci3"}]}}
+    ours = {**serves, "Name": "/ours", "Config": {"Labels": {docker.LABEL_MANAGED: "True"}}}
+    other = {"Name": "/database", "Path": "mysqld", "Config": None}
+    assert by_hand.serving_others([serves, holds, ours, other]) == ["holds", "serves"]

@@ -292,3 +292,16 @@ def test_is_managed(labels, ours):
 def test_the_image_store_is_told_by_the_drivers_status(status: Any, store: str) -> None:
     text = json.dumps({"ServerVersion": "29.0", "Driver": "overlayfs", "DriverStatus": status})
     assert _docker.parse_info(text)["image_store"] == store
+
+
+def test_the_processes_of_a_container() -> None:
+    client, cli = docker(top=(0, "PID   COMMAND\n4711  vllm serve --port 1\n4712  python\n\n", ""))
+    assert client.top("vllm-x-0") == [4711, 4712]
+    assert cli.calls == [("docker", "top", "vllm-x-0", "-eo", "pid,args")]
+
+
+@pytest.mark.parametrize("answer", [(1, "", "Error response from daemon: x is not running"), (None, "", "")])
+def test_processes_that_docker_does_not_tell_are_an_error(answer: Any) -> None:
+    client, _cli = docker(top=answer)
+    with pytest.raises(_docker.DockerError, match="docker top vllm-x-0"):
+        client.top("vllm-x-0")

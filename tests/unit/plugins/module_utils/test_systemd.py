@@ -56,10 +56,25 @@ def test_version(text, number):
 
 def test_the_states_of_units_by_a_pattern():
     text = "Id=a@1.service\nActiveState=deactivating\n\nId=a@2.service\nActiveState=failed\n"
-    assert client(0, text).active_states(["a@*"]) == {"a@1.service": "deactivating", "a@2.service": "failed"}
-    assert client(0, "\n").active_states(["a@*"]) == {}
+    found = client(0, text).matching(["a@*"], ["ActiveState"])
+    assert {name: unit["ActiveState"] for name, unit in found.items()} == {
+        "a@1.service": "deactivating",
+        "a@2.service": "failed",
+    }
+    assert client(0, "\n").matching(["a@*"], ["ActiveState"]) == {}
     with pytest.raises(systemd.SystemdError, match="ended with status 1"):
-        client(1).active_states(["a@*"])
+        client(1).matching(["a@*"], ["ActiveState"])
+
+
+@pytest.mark.parametrize(("status", "out"), [(0, "running\n"), (1, "degraded\n"), (1, "offline\n")])
+def test_the_state_of_the_host(status, out):
+    assert client(status, out).state() == out.strip()
+
+
+@pytest.mark.parametrize(("status", "out"), [(1, ""), (None, ""), (None, "starting\n")])
+def test_a_host_that_does_not_tell_its_state_is_an_error(status, out):
+    with pytest.raises(systemd.SystemdError, match="is-system-running"):
+        client(status, out).state()
 
 
 def test_an_unknown_version_is_an_error():

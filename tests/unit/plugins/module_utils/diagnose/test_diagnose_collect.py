@@ -256,3 +256,18 @@ class TestBundle:
         assert bundle.remove_left(str(tmp_path)) == []
         assert bundle.remove_left(str(tmp_path), time.time() + 90000) == [one.folder]
         assert os.listdir(tmp_path) == []
+
+
+def test_processes_that_docker_does_not_tell_are_a_problem(fake: FakeHost) -> None:
+    """Their command lines may hold secrets that are then not known, and so not redacted."""
+    script = (fake.root / "usr/bin/docker").read_text()
+    changed = script.replace("*top*) printf", "*top*) echo 'cannot connect' >&2; exit 1; printf")
+    assert changed != script
+    (fake.root / "usr/bin/docker").write_text(changed)
+    index = collector(fake).collect()
+    (problem,) = index["problems"]
+    assert problem["subject"] == "processes of vllm-qwen3.5-0"
+    assert "docker top vllm-qwen3.5-0" in problem["message"]
+    assert "are not redacted" in problem["message"]
+    stacks = next(e for e in index["sources"] if e["name"] == "replicas/vllm-qwen3.5@0/stacks")
+    assert stacks["reason"] == "docker told of no processes"
