@@ -27,6 +27,7 @@ from typing import Any, Callable, Iterator, Mapping, Optional
 from .._base import command
 from .._base.files import write_atomically
 from .._base.locks import awaited_lock, try_lock
+from .._host.systemd import Systemd, SystemdError
 from .._npu import hccn, smi, smi_commands
 from .._npu.errors import NpuSmiError
 from .._npu.hardware import HCCN_TOOL
@@ -264,9 +265,11 @@ class Collector:
         shown: dict[str, dict[str, str]] = {}
         problem = ""
         if units:
-            names = "Id,ActiveState,NRestarts,ActiveEnterTimestampMonotonic"
-            done = self._host.run(["systemctl", "show", "--property=" + names, "--", *units], timeout=30)
-            shown, problem = fleet_metrics.parse_show(done.stdout), "" if done.ok else done.describe()
+            wanted = ("ActiveState", "NRestarts", "ActiveEnterTimestampMonotonic")
+            try:
+                shown = Systemd(self._host.run, timeout=30).matching(list(units), wanted)
+            except SystemdError as exc:
+                problem = str(exc)
         fleet_metrics.add_units(self.out, units, shown, written, self._host.wall() - self._host.clock())
         if problem:
             raise Unread(problem)

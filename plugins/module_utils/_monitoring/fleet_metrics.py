@@ -1,7 +1,7 @@
 # Copyright (c) 2026, ascend.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What ascend.fleet itself knows of a host, as metrics of its own. Pure: data of files and of systemctl in.
+"""What ascend.fleet itself knows of a host, as metrics of its own. Pure: data of files and of systemd in.
 
 Times are seconds since 1970, so that a rule compares them with ``time()``.
 """
@@ -50,16 +50,6 @@ def parse_unit(text: str) -> dict[str, str]:
         return {}
     pairs = (line.partition("=") for line in text.partition("[X-AscendFleet]")[2].splitlines())
     return {key.strip(): value.strip() for key, equals, value in pairs if equals}
-
-
-def parse_show(text: str) -> dict[str, dict[str, str]]:
-    """What `systemctl show` prints of units, by their Id."""
-    found = {}
-    for block in text.split("\n\n"):
-        values = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
-        if values.get("Id"):
-            found[values["Id"]] = values
-    return found
 
 
 def add_units(

@@ -18,6 +18,8 @@ from typing import Any, Mapping, Optional, Sequence
 
 from .._base import command, files, locks, text
 from .._base.files import remove, write_atomically
+from .._base.program import source_of
+from .._host import systemd as systemd_client
 from .._host.service import UNIT_DIR
 from .._host.systemd import Systemd
 from .._npu import chip_table, errors, hardware, hccn, layout, process_table, smi, smi_commands
@@ -37,8 +39,8 @@ _PYTHON = "/usr/bin/python3"
 #: What the unit cannot see.
 _HOMES = ("/root/", "/home/", "/run/user/")
 _PROGRAMS: tuple[ModuleType, ...] = (
-    command, files, locks, text, chip_table, errors, hardware, hccn, layout, process_table, smi, smi_commands,
-    collector, exposition, fleet_metrics, npu_metrics,
+    command, files, locks, text, systemd_client, chip_table, errors, hardware, hccn, layout, process_table, smi,
+    smi_commands, collector, exposition, fleet_metrics, npu_metrics,
 )  # fmt: skip
 
 # npu-smi answers in containers that have docker's default capabilities: of them it needs that of root to open the
@@ -161,21 +163,6 @@ def program_path(module: ModuleType) -> str:
     return "%s/%s/%s/%s.py" % (FOLDER, PACKAGE, wing, name)
 
 
-def source_of(module: ModuleType) -> str:
-    """The module's text, from wherever it was imported: a module of ansible comes to a host as a zip."""
-    found: Optional[str] = None
-    try:
-        with open(str(module.__file__), encoding="utf-8") as file:
-            found = file.read()
-    except OSError:  # it lies in a zip
-        loader = module.__loader__
-        if loader is not None:
-            found = loader.get_source(module.__name__)  # type: ignore[attr-defined]
-    if not found:
-        raise RuntimeError("found no text of %s; needed it. Fix: install the collection again" % module.__name__)
-    return "%s\n%s" % (MARK, found)
-
-
 def config_text(config: collector.Config) -> str:
     """The collector's configuration."""
     data: dict[str, Any] = {
@@ -201,7 +188,7 @@ def wanted_files(wanted: Wanted, python: str = "", unit_dir: str = UNIT_DIR) -> 
         "textfile": wanted.config.textfile,
         "seconds": wanted.interval_seconds,
     }
-    found = {program_path(module): source_of(module) for module in _PROGRAMS}
+    found = {program_path(module): "%s\n%s" % (MARK, source_of(module)) for module in _PROGRAMS}
     found[CONFIG] = config_text(wanted.config)
     found[os.path.join(unit_dir, SERVICE)] = _SERVICE_TEXT % values
     found[os.path.join(unit_dir, TIMER)] = _TIMER_TEXT % values

@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any, Collection, Mapping, Optional, Sequence
 
 from .._base.files import remove
+from .._base.program import source_of
 from .._host import service
 from .._host.systemd import Systemd
 from . import watchdog_agent, watchdog_program, watchdog_rules
@@ -108,21 +109,8 @@ def paths(unit_dir: str, config_dir: str) -> list[str]:
 
 
 def _program_text(module: ModuleType) -> str:
-    """The program as it stands in this collection, from wherever it was imported: a module comes to a host as a zip.
-
-    On the host the files lie side by side, in no package.
-    """
-    text: Optional[str] = None
-    try:
-        with open(str(module.__file__), encoding="utf-8") as file:
-            text = file.read()
-    except OSError:  # it lies in a zip
-        loader = module.__loader__
-        if loader is not None:
-            text = loader.get_source(module.__name__)  # type: ignore[attr-defined]
-    if not text:
-        raise RuntimeError("found no text of the watchdog's program; needed it. Fix: install the collection again")
-    alone = text.replace("\nfrom . import ", "\nimport ")
+    """The program as it stands in this collection. On the host the files lie side by side, in no package."""
+    alone = source_of(module).replace("\nfrom . import ", "\nimport ")
     return "#!/usr/bin/env python3\n%s changes here are overwritten.\n%s" % (MARK, alone)
 
 
