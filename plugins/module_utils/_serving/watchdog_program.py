@@ -140,6 +140,7 @@ class Host:
         names = [values["unit"] for values in about]
         if not names:
             return {}
+        # Not the client of the collection: on the host this file stands alone with its rules. So below too.
         text = self.run(["systemctl", "show", "--property=Id,ActiveState,InvocationID", "--", *names], 30)
         found: dict[str, dict[str, str]] = {}
         for block in text.split("\n\n"):
@@ -276,11 +277,16 @@ def write_json(path: str, data: Any, mode: int) -> None:
 
 
 def write_text(path: str, text: str, mode: int) -> None:
-    """Write a whole file: whoever reads it sees the old text or the new one."""
+    """Write a whole file: a reader sees the old text or the new one.
+
+    Not the one writer of the collection: on the host this file stands alone with its rules.
+    """
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
     temporary = "%s.%d" % (path, os.getpid())
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as file:
         file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
     os.replace(temporary, path)
 
 
