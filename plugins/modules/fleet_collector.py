@@ -232,8 +232,7 @@ def main() -> None:
             host.carry_out(plan, absent=wanted.state == "absent")
             told = findings_text(host, params, time.time())
             if told is not None:  # when it was looked at is no change of the host
-                os.makedirs(os.path.dirname(install.FINDINGS), mode=0o755, exist_ok=True)
-                write_atomically(install.FINDINGS, told, 0o644)
+                write_atomically(install.FINDINGS, told, 0o644, folder_mode=0o755)
     except (CollectorError, SystemdError, RuntimeError) as exc:
         module.fail_json(msg=str(exc))
     except OSError as exc:

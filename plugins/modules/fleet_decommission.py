@@ -169,12 +169,13 @@ import glob
 import os
 import sys
 from dataclasses import dataclass
-from typing import Any, Callable, Iterator, Optional
+from typing import Any, Callable, Iterator
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._artifacts import host_data
 from ..module_utils._base import detached
+from ..module_utils._base.files import read_text
 from ..module_utils._host.docker import LABEL_UNIT, Docker, DockerError, is_managed
 from ..module_utils._host.haproxy import Haproxy
 from ..module_utils._host.service import UNIT_DIR, ServiceHost
@@ -403,19 +404,10 @@ def find(params: dict[str, Any], units: list[dict[str, Any]]) -> host_data.Place
             "found %s damaged (%s); needed what an earlier run noted. Fix: remove that file, and name the folders in "
             "decommission_roots" % (note, exc)
         ) from exc
-    mirror = host_data.root_of_mirror(read(os.path.join(params["configuration"], "mirror-nginx.conf")))
+    mirror = host_data.root_of_mirror(read_text(os.path.join(params["configuration"], "mirror-nginx.conf")))
     if mirror:
         found.roots.add(mirror)
     return found
-
-
-def read(path: str) -> Optional[str]:
-    """Return a file's text; None when it is not there."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as handle:
-            return handle.read()
-    except FileNotFoundError:
-        return None
 
 
 def phases_of(params: dict[str, Any]) -> list[str]:

@@ -111,6 +111,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils._base.files import read_text
 from ..module_utils._host.systemd import Systemd, SystemdError
 from ..module_utils._monitoring import server
 
@@ -140,7 +141,7 @@ def wanted_of(params: dict[str, Any]) -> server.Wanted:
 def diff_of(todo: server.Todo) -> list[dict[str, str]]:
     """Show what is written; dashboards are long, and the collection's own."""
     return [
-        {"before_header": path, "after_header": path, "before": server.read(path) or "", "after": text}
+        {"before_header": path, "after_header": path, "before": read_text(path) or "", "after": text}
         for path, text in sorted(todo.write.items())
         if not path.endswith(".json")
     ]

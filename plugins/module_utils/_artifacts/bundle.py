@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Callable, Optional
 
 from .._base import command
-from .._base.files import write_atomically
+from .._base.files import read_text, write_atomically
 
 #: Folders of a checkout that belong to an installed collection; the others are for developers.
 _PARTS = ("changelogs", "meta", "playbooks", "plugins", "roles")
@@ -55,7 +55,7 @@ def ensure(request: Request, *, check: bool, run: Callable[..., command.Complete
     """Complete the bundle; with ``check`` only say whether it is, and write nothing into it."""
     if check:
         listed = _files(request.path) if os.path.isdir(request.path) else {}
-        changed = _read(os.path.join(request.path, "bundle.json")) != _about(request, listed)
+        changed = read_text(os.path.join(request.path, "bundle.json")) != _about(request, listed)
         return Outcome(changed or not _has_collection(request, run), len(listed), sum(listed.values()))
     os.makedirs(os.path.join(request.path, "collections"), mode=0o755, exist_ok=True)
     _add_collection(request, run)
@@ -64,7 +64,7 @@ def ensure(request: Request, *, check: bool, run: Callable[..., command.Complete
     listed = _files(request.path)
     about = _about(request, listed)
     sums = os.path.join(request.path, "SHA256SUMS")
-    before = _read(os.path.join(request.path, "bundle.json"))
+    before = read_text(os.path.join(request.path, "bundle.json"))
     if before == about and os.path.exists(sums):
         return Outcome(False, len(listed), sum(listed.values()))
     write_atomically(sums, "".join("%s  %s\n" % (_hash_of(request.path, name), name) for name in sorted(listed)))
@@ -176,7 +176,7 @@ def _add_python(request: Request, requirement: str, run: Callable[..., command.C
     """Wheels of ansible-core and of what it needs, once for each version."""
     folder = os.path.join(request.path, "python")
     listing = os.path.join(folder, "requirements.txt")
-    if _read(listing) == requirement + "\n":
+    if read_text(listing) == requirement + "\n":
         return  # written last: the wheels are there
     os.makedirs(folder, exist_ok=True)
     done = run(
@@ -217,11 +217,3 @@ def _hash_of(root: str, name: str) -> str:
         for chunk in iter(lambda: handle.read(_CHUNK), b""):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def _read(name: str) -> Optional[str]:
-    try:
-        with open(name, encoding="utf-8") as handle:
-            return handle.read()
-    except OSError:
-        return None

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Callable, Iterable, Mapping, Optional, Sequence
 
 from .._base import command
-from .._base.files import remove
+from .._base.files import remove, write_atomically
 from .._host.systemd import NoSystemd, Systemd, SystemdError
 from . import torrent
 
@@ -279,9 +279,7 @@ class Swarm:
         self._write(top, "list", "".join(line + "\n" for line in lines).encode())
 
     def _write(self, top: str, name: str, content: bytes) -> None:
-        with open(self._path(top, name), "wb") as handle:
-            handle.write(content)
-            os.fchmod(handle.fileno(), 0o644)
+        write_atomically(self._path(top, name), content, 0o644, durable=False)  # made anew by each run
 
 
 def _take_over(name: str, mode: int) -> bool:

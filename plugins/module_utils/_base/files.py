@@ -1,7 +1,7 @@
 # Copyright (c) 2026, ascend.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one writer of whole files, and what belongs to it: removing files, and how much room a file system has."""
+"""The one writer of whole files, and what belongs to it: reading files that may not be there, and removing them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,26 @@ from typing import Optional
 NO_LINK = (errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV)
 
 
-def write_atomically(path: str, content: str | bytes, mode: Optional[int] = None, *, durable: bool = True) -> None:
+def read_text(path: str, errors: str = "replace") -> Optional[str]:
+    """A file's text, from UTF-8; None where there is no such file. One that cannot be read raises OSError.
+
+    errors: what becomes of bytes that are no UTF-8, as open() takes it.
+    """
+    try:
+        with open(path, encoding="utf-8", errors=errors) as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
+
+
+def write_atomically(
+    path: str,
+    content: str | bytes,
+    mode: Optional[int] = None,
+    *,
+    durable: bool = True,
+    folder_mode: Optional[int] = None,
+) -> None:
     """Replace ``path`` by a file with ``content``: whole, or not at all. OSError as open() raises it.
 
     The content is written to ``.NAME.PID.tmp`` in the same folder, which has its mode before it has any content, is
@@ -21,7 +40,10 @@ def write_atomically(path: str, content: str | bytes, mode: Optional[int] = None
     ``surrogateescape`` are written as they were. Files of the same kind that killed runs have left are removed.
 
     durable: whether the content must survive a power failure; what is written every second need not.
+    folder_mode: of folders that are made where they are missing; without it the folder must be there.
     """
+    if folder_mode is not None:
+        os.makedirs(os.path.dirname(path) or ".", mode=folder_mode, exist_ok=True)
     data = content if isinstance(content, bytes) else content.encode("utf-8", "surrogateescape")
     temporary = os.path.join(os.path.dirname(path), ".%s.%d.tmp" % (os.path.basename(path), os.getpid()))
     for stale in temporaries(path):

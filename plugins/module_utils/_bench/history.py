@@ -112,8 +112,9 @@ def write(record: Mapping[str, Any], folder: str = FOLDER) -> str:
 def write_json(path: str, data: Any) -> None:
     """Write a file of results, and its folder where there is none."""
     try:
-        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-        write_atomically(path, json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n", 0o644)
+        write_atomically(
+            path, json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n", 0o644, folder_mode=0o755
+        )
     except OSError as exc:
         raise HistoryError("found %s: %s; needed to write it. Fix: see `df`" % (path, exc.strerror)) from exc
 

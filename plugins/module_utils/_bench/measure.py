@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any, Callable, Mapping, Optional, Sequence
 
-from .._base.files import remove
+from .._base.files import read_text, remove, write_atomically
 from .._base.locks import awaited_lock
 from .._host.docker import Docker, DockerError
 from . import engine, history, metrics, plan
@@ -240,7 +240,7 @@ class Measuring:
             raise Stopped(self._why)
         return judge(
             done.exit_status,
-            _text(path + history.CLIENT_RESULT),
+            read_text(path + history.CLIENT_RESULT),
             done.stdout,
             done.stderr,
             int(run["options"]["num-prompts"]),
@@ -272,18 +272,8 @@ class Measuring:
         finally:
             with self._guard:
                 self._containers.discard(name)
-        with open(path + history.CLIENT_LOG, "w", encoding="utf-8", errors="replace") as handle:
-            handle.write("%s\n%s" % (" ".join(argv), done.stdout))
+        write_atomically(path + history.CLIENT_LOG, "%s\n%s" % (" ".join(argv), done.stdout))
         return done
-
-
-def _text(path: str) -> Optional[str]:
-    """A file's text; None where the client has written none. One that cannot be read raises OSError."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as handle:
-            return handle.read()
-    except FileNotFoundError:
-        return None
 
 
 def _tail(path: str) -> str:

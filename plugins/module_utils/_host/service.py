@@ -16,7 +16,7 @@ import shutil
 from dataclasses import dataclass, field
 from typing import Mapping, Optional, Sequence
 
-from .._base.files import remove, write_atomically
+from .._base.files import read_text, remove, write_atomically
 from .systemd import Systemd
 
 UNIT_DIR = "/etc/systemd/system"
@@ -242,14 +242,14 @@ class ServiceHost:
         state = self._systemd.show([service.unit])[service.unit]
         runs = state.get("ActiveState", "inactive")
         folder = os.path.join(self._runtime_dir, service.name)
-        read, reread = (_read(os.path.join(folder, name)) for name in (_READ, _REREAD))
+        read, reread = (read_text(os.path.join(folder, name)) for name in (_READ, _REREAD))
         return Present(
-            files={path: _read(path) for path in service.files},
-            unit=_read(os.path.join(self._unit_dir, service.unit)),
+            files={path: read_text(path, "surrogateescape") for path in service.files},
+            unit=read_text(os.path.join(self._unit_dir, service.unit), "surrogateescape"),
             active=runs,
             enabled=state.get("UnitFileState") == "enabled",
             need_reload=state.get("NeedDaemonReload") == "yes",
-            unit_hash=(_read(os.path.join(folder, _UNIT)) or "").strip() or None,
+            unit_hash=(read_text(os.path.join(folder, _UNIT)) or "").strip() or None,
             read=None if read is None else parse_hashes(read),
             reread=None if reread is None else parse_hashes(reread),
         )
@@ -261,8 +261,7 @@ class ServiceHost:
     def carry_out(self, service: Service, todo: Plan) -> None:
         """Do it. Every step can be repeated after a kill: what runs is compared again by the next run."""
         for path in todo.write:
-            os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-            write_atomically(path, service.files[path], 0o644)
+            write_atomically(path, service.files[path], 0o644, folder_mode=0o755)
         if todo.write_unit:
             write_atomically(os.path.join(self._unit_dir, service.unit), unit_text(service), 0o644)
         if todo.reload_systemd:
@@ -300,11 +299,3 @@ class ServiceHost:
         self._systemd.reload()
         self._systemd.reset_failed([unit])
         shutil.rmtree(os.path.join(self._runtime_dir, name), ignore_errors=True)
-
-
-def _read(path: str) -> Optional[str]:
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as handle:
-            return handle.read()
-    except FileNotFoundError:
-        return None

@@ -280,10 +280,8 @@ def _read(wanted: Wanted, *, check: bool) -> tuple[list[ArchivedImage], bool]:
         return known, False
     images: list[ArchivedImage] = archive.read_archive(wanted.path)
     if wanted.cache and not check:
-        os.makedirs(os.path.dirname(wanted.cache), mode=0o755, exist_ok=True)
-        write_atomically(
-            wanted.cache, json.dumps({"signature": signature, "images": [asdict(image) for image in images]})
-        )
+        known_now = json.dumps({"signature": signature, "images": [asdict(image) for image in images]})
+        write_atomically(wanted.cache, known_now, folder_mode=0o755)
     return images, bool(wanted.cache)
 
 

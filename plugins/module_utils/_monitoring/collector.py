@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Iterator, Mapping, Optional
 
 from .._base import command
-from .._base.files import write_atomically
+from .._base.files import read_text, write_atomically
 from .._base.locks import awaited_lock, try_lock
 from .._host.systemd import Systemd, SystemdError
 from .._npu import hccn, smi, smi_commands
@@ -91,10 +91,7 @@ class Host:
     def read(self, path: str) -> Optional[str]:
         """A file's text; None where there is none. Raises Unread."""
         try:
-            with open(self.path(path), encoding="utf-8", errors="replace") as file:
-                return file.read()
-        except FileNotFoundError:
-            return None
+            return read_text(self.path(path))
         except OSError as exc:
             raise Unread("%s: %s" % (path, exc.strerror)) from exc
 

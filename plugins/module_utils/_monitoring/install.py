@@ -225,11 +225,7 @@ class CollectorHost:
 
     def read(self, path: str) -> Optional[str]:
         """A file's text; None where there is none."""
-        try:
-            with open(self._path(path), encoding="utf-8", errors="replace") as file:
-                return file.read()
-        except FileNotFoundError:
-            return None
+        return files.read_text(self._path(path))
 
     def plan(self, wanted: Wanted) -> Plan:
         """What is to be done."""
@@ -274,8 +270,7 @@ class CollectorHost:
             if absent or plan.remove:
                 self._systemd.disable([unit for unit in plan.stop if unit != SERVICE])
         for path, content in plan.write.items():
-            os.makedirs(os.path.dirname(self._path(path)), mode=0o755, exist_ok=True)
-            write_atomically(self._path(path), content, 0o644)
+            write_atomically(self._path(path), content, 0o644, folder_mode=0o755)
         for path in plan.remove:
             if path == FOLDER:
                 shutil.rmtree(self._path(path))

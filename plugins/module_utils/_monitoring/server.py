@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Callable, Mapping, Optional
 
 from .._base import command
-from .._base.files import remove, write_atomically
+from .._base.files import read_text, remove, write_atomically
 from .._host import service
 from .._host.service import ServiceHost
 from .._host.systemd import Systemd
@@ -125,7 +125,7 @@ class PrometheusHost:
     def plan(self, wanted: Wanted) -> Todo:
         """What is to be done."""
         texts = {os.path.join(wanted.folder, name): text for name, text in wanted.files.items()}
-        todo = Todo(write={path: text for path, text in texts.items() if read(path) != text})
+        todo = Todo(write={path: text for path, text in texts.items() if read_text(path) != text})
         old = (os.path.join(wanted.folder, name) for name in (CONFIG, JOBS))
         todo.remove = [path for path in old if path not in texts and os.path.lexists(path)]
         if not wanted.runs:
@@ -154,8 +154,7 @@ class PrometheusHost:
         if any(name == NAME + ".service" or name.endswith("/%s.service" % NAME) for name in todo.remove):
             self._services.remove(NAME)
         for path, text in todo.write.items():
-            os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-            write_atomically(path, text, 0o644)
+            write_atomically(path, text, 0o644, folder_mode=0o755)
         for path in todo.remove:
             if os.path.isdir(path):
                 shutil.rmtree(path)
@@ -163,12 +162,3 @@ class PrometheusHost:
                 remove(path)
         if todo.unit is not None:
             self._services.carry_out(todo.unit, todo.plan)
-
-
-def read(path: str) -> Optional[str]:
-    """A file's text; None where there is none."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except FileNotFoundError:
-        return None

@@ -10,6 +10,7 @@ import os
 import re
 from typing import Any, Mapping, Optional
 
+from .._base import files
 from .unit_file import MARK
 
 UNIT_DIR = "/etc/systemd/system"
@@ -67,10 +68,7 @@ def describe(name: str, metadata: Mapping[str, str]) -> dict[str, Any]:
 def read_text(path: str) -> Optional[str]:
     """A file's text; None when there is no such file."""
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read()
-    except FileNotFoundError:
-        return None
+        return files.read_text(path, "surrogateescape")
     except OSError as exc:
         raise UnitsError("found %s unreadable: %s; needed to read it. Fix: run as root" % (path, exc.strerror)) from exc
 

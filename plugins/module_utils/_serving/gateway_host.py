@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Callable, Mapping, Optional, Sequence
 
 from .._base import command
-from .._base.files import write_atomically
+from .._base.files import read_text, write_atomically
 from .._host.haproxy import Haproxy, HaproxyError
 from .._host.systemd import Systemd
 from . import gateway_config as config
@@ -120,14 +120,14 @@ class GatewayHost:
         active = state.get("ActiveState", "inactive")
         loaded: Optional[str] = None
         keys: Optional[Mapping[str, str]] = None
-        deployed = _read(self._places.config)
+        deployed = read_text(self._places.config, "surrogateescape")
         if active in _RUNS:
             loaded = config.running_hash(_description(self._runtime))
             if self._places.keys in (deployed or ""):
                 keys = self._running_keys()
         paths = (self._places.config, self._places.keys, self._places.certificate, self._program, self._unit_path)
         return Present(
-            files={path: _read(path) for path in paths},
+            files={path: read_text(path, "surrogateescape") for path in paths},
             active=active,
             enabled=state.get("UnitFileState") == "enabled",
             need_reload=state.get("NeedDaemonReload") == "yes",
@@ -324,11 +324,3 @@ def _files_hash(wanted: Wanted) -> str:
 def _description(runtime: Haproxy) -> str:
     found = {name.lower(): value for name, value in runtime.info().items()}
     return found.get("description", "")
-
-
-def _read(path: str) -> Optional[str]:
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as handle:
-            return handle.read()
-    except FileNotFoundError:
-        return None

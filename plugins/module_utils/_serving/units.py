@@ -325,8 +325,7 @@ class Host:
 
 def _write(path: str, text: str, mode: int) -> None:
     try:
-        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-        write_atomically(path, text, mode)
+        write_atomically(path, text, mode, folder_mode=0o755)
     except OSError as exc:
         raise _unwritable(exc, path) from exc
 

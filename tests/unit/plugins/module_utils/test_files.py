@@ -1,7 +1,7 @@
 # Copyright (c) 2026, ascend.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one writer of whole files."""
+"""The one writer of whole files, and the reader of those that may not be there."""
 
 from __future__ import annotations
 
@@ -65,3 +65,26 @@ def test_bytes_that_are_no_text_are_written_as_they_were_read(tmp_path: Path) ->
     text = b"Description=\xff\n".decode("utf-8", "surrogateescape")
     files.write_atomically(str(tmp_path / "unit"), text)
     assert (tmp_path / "unit").read_bytes() == b"Description=\xff\n"
+
+
+def test_a_folder_is_made_where_it_is_asked_for(tmp_path: Path) -> None:
+    target = tmp_path / "a" / "b" / "file"
+    with pytest.raises(FileNotFoundError):
+        files.write_atomically(str(target), "text")
+    files.write_atomically(str(target), "text", folder_mode=0o700)
+    assert target.read_text() == "text"
+    assert target.parent.stat().st_mode & 0o777 == 0o700
+    files.write_atomically(str(target), "more", folder_mode=0o755)
+    assert target.parent.stat().st_mode & 0o777 == 0o700, "a folder that is there stays as it is"
+
+
+def test_a_file_that_may_not_be_there(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"a\xff\n")
+    assert files.read_text(str(tmp_path / "file")) == "a\ufffd\n"
+    assert files.read_text(str(tmp_path / "file"), "surrogateescape") == "a\udcff\n"
+    assert files.read_text(str(tmp_path / "missing")) is None
+    with pytest.raises(IsADirectoryError):
+        files.read_text(str(tmp_path))
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(OSError, match="symbolic"):
+        files.read_text(str(tmp_path / "loop"))

@@ -192,9 +192,9 @@ def machine(tmp_path, monkeypatch):
     # A write to disk is a step of a run like any other.
     write = _units.write_atomically
 
-    def stepping(path, text, mode):
+    def stepping(path, text, mode, **more):
         found.step()
-        write(path, text, mode)
+        write(path, text, mode, **more)
 
     monkeypatch.setattr(_units, "write_atomically", stepping)
     return found
