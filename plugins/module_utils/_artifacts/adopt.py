@@ -4,7 +4,7 @@
 """Use files that lie elsewhere on the host: a clone or a download that somebody has made by hand.
 
 A file is proven by its SHA-256 where it lies, and only then gets a second name in the folder (a hard link): nothing is
-copied, nothing is moved, and whoever uses it there goes on. On another file system it is copied.
+copied, nothing is moved, and who uses it there is not disturbed. On another file system it is copied.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def _link(tree: WorkTree, candidate: _Candidate) -> bool:
             raise
         return False
     if _identity(fresh) != candidate.identity:
-        remove(fresh)  # somebody wrote to it while it was hashed
+        remove(fresh)  # it was written to while it was hashed
         return False
     os.replace(fresh, tree.file(candidate.wanted.path))
     return True

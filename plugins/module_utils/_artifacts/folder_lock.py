@@ -51,7 +51,7 @@ def _wait(fd: int, dest: str, timeout: float, arrived: Callable[[], int], sleep:
     while not try_lock(fd):
         now = arrived()
         if now != seen:
-            # The other one gets further: what it brings is what we would download.
+            # The lock's holder makes progress on the same download, so keep waiting.
             seen = now
             deadline = time.monotonic() + timeout
         if time.monotonic() >= deadline:

@@ -22,7 +22,7 @@ def is_commit(revision: str) -> bool:
 
 
 def check_repository(url: str) -> None:
-    """Refuse a URL that carries a secret: it would stand in process lists and in the clone's configuration."""
+    """Refuse a URL that carries a secret: it would show in process lists and in the clone's configuration."""
     parts = urlsplit(url)
     if parts.password is not None or (parts.username is not None and parts.scheme in ("http", "https")):
         raise ArtifactError(

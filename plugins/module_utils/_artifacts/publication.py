@@ -32,7 +32,7 @@ def publish(request: Request, tree: WorkTree, commit: str, files: Sequence[Wante
     objects = [(w.oid, w.size, tree.file(w.path)) for w in files]
     hashed: list[int] = []
     unshared = [size for oid, size, _name in objects if share and not stores.is_shared(store, oid, size)]
-    # The state names the request already: a run that prunes the store sees that, or has ended before this one looks.
+    # The state already names the request, so a prune running at the same time keeps its objects.
     with shared_lock(store), progress.watching("pieces", lambda: sum(hashed), sum(unshared)):
         if is_published(request, commit, files):
             return False

@@ -291,7 +291,7 @@ def publish(
 ) -> None:
     """Put objects (hash, size, file) into a store, and then the manifest that names them.
 
-    With ``share`` also the hashes of their pieces; ``count`` is told how many bytes were hashed.
+    With ``share`` also the hashes of their pieces; ``count`` is called with the number of bytes hashed.
     """
     for oid, size, name in objects:
         target = os.path.join(store, object_path(oid))

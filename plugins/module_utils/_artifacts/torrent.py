@@ -31,7 +31,7 @@ def piece_length(size: int) -> int:
 def hash_pieces(name: str, count: Callable[[int], None] = lambda length: None) -> bytes:
     """Return the SHA-1 hashes of a file's pieces, one behind the other, 20 bytes each. OSError as open() raises it.
 
-    ``count`` is told the bytes of every piece.
+    ``count`` is called with the bytes of every piece.
     """
     found = []
     with open(name, "rb") as handle:

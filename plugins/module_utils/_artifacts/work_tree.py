@@ -236,7 +236,7 @@ def record_of(name: str, w: Wanted) -> Record:
 
 
 def hash_file(name: str, count: Callable[[int], None] = lambda length: None) -> str:
-    """Return the SHA-256 of a file; ``count`` is told the bytes read. OSError as open() raises it."""
+    """Return the SHA-256 of a file; ``count`` is called with the bytes read. OSError as open() raises it."""
     digest = hashlib.sha256()
     with open(name, "rb") as handle:
         for chunk in iter(lambda: handle.read(_CHUNK), b""):

@@ -34,7 +34,7 @@ def exclusive_lock(path: str) -> Iterator[bool]:
 
 @contextmanager
 def awaited_lock(path: str, seconds: float) -> Iterator[bool]:
-    """As ``exclusive_lock``, but waits so long for whoever holds it."""
+    """As ``exclusive_lock``, but waits for this many seconds while another process holds it."""
     until = time.monotonic() + seconds
     while True:
         with exclusive_lock(path) as held:
@@ -46,7 +46,7 @@ def awaited_lock(path: str, seconds: float) -> Iterator[bool]:
 
 @contextmanager
 def shared_lock(folder: str) -> Iterator[None]:
-    """Hold the shared lock of a folder while the body works; waits for whoever holds the exclusive one."""
+    """Hold the shared lock of a folder while the body works; waits while the exclusive one is held."""
     os.makedirs(folder, mode=0o755, exist_ok=True)
     fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:

@@ -24,7 +24,7 @@ MODES = ("auto", "always", "never")
 
 @dataclass(frozen=True)
 class Snapshot:
-    """How far a stage was at a time; ``total`` is None when nobody knows."""
+    """How far a stage was at a time; ``total`` is None where it is not known."""
 
     stage: str
     done: int
@@ -82,7 +82,7 @@ def write_report(path: Optional[str], report: Any) -> None:
     try:
         write_atomically(path, json.dumps(report), durable=False)
     except OSError:
-        pass  # the work does not fail because nobody can be told of it
+        pass  # the work does not fail because its progress cannot be written
 
 
 def parse(text: str) -> Optional[Snapshot]:
@@ -95,7 +95,7 @@ def parse(text: str) -> Optional[Snapshot]:
         return None
 
 
-#: So long without a byte is no pause of a line any more.
+#: A transfer without a byte for this long counts as stalled.
 STALL_SECONDS = 20.0
 
 

@@ -147,7 +147,7 @@ class Collector:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    # - what is told of it -
+    # - what is reported of it -
 
     def _stalled(self, redactor: Redactor) -> list[signs.Sign]:
         try:

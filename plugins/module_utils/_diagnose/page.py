@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The first page of the fleet: the signs that were found, with cause and fix, then the state of each host.
 
-What hosts have printed is hostile here: it stands in fenced blocks, or is escaped, and drives no terminal.
+What hosts have printed is hostile here: it is put into fenced blocks, or is escaped, and drives no terminal.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from .._base.text import printable
 MASK = "[redacted]"
 #: A line is read up to this length, and kept up to this one: what a cut leaves of a secret is cut off with it.
 READ_CHARACTERS, KEPT_CHARACTERS = 65536, 16384
-#: A shorter value is a word of its own somewhere else.
+#: Shorter values are not redacted: they also occur as ordinary words.
 _LEAST = 6
 
 # The last part of a name whose value is a secret: `HF_TOKEN`, `apiKey`, `db.password`. `max_tokens` is none.

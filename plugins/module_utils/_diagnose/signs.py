@@ -144,7 +144,7 @@ def _engine(one: Taken, lines: Sequence[str], *, is_now: bool, is_over: bool) ->
 def _start(one: Taken, lines: Sequence[str], state: Mapping[str, str], now: float) -> list[Sign]:
     """What the log of the present or last start says: nothing is looked for while it goes on well."""
     if any(_READY.search(line) for line in lines):
-        return []  # what came later stands in the recent lines
+        return []  # what came later is in the recent lines
     active = state.get("ActiveState")
     if active in ("failed", "inactive") or state.get("SubState") == "auto-restart":
         return _engine(one, lines, is_now=True, is_over=active == "failed")
@@ -199,7 +199,7 @@ def _plain(signatures: Sequence[Signature], one: Taken, lines: Sequence[str]) ->
 
 
 def _each_once(signs: Sequence[Sign]) -> list[Sign]:
-    """One sign of each kind for each unit: the first, which stands in the better source."""
+    """One sign of each kind for each unit: the first, which is in the better source."""
     kept: dict[tuple[str, str], Sign] = {}
     for sign in sorted(signs, key=lambda s: not s.is_now):
         kept.setdefault((sign.name, sign.unit), sign)

@@ -29,7 +29,7 @@ KIB = 1024
 HEAD, TAIL = "head", "tail"
 #: What became of a source.
 COLLECTED, EMPTY, FAILED, TIMED_OUT, LEFT_OUT = "collected", "empty", "failed", "timed out", "left out"
-# So much of a stream whose end is wanted is read until then.
+# How many bytes of a stream are read when only its end is kept.
 _MOST_READ = 512 * KIB * KIB
 _CHUNK = 64 * KIB
 # Programs that need the driver's libraries, which are found there whatever shell this is.

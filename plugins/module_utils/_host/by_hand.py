@@ -4,7 +4,7 @@
 """Containers that were started by hand as in the guide: `docker run … --name=qwen3.5 … bash`, with `vllm serve` in it.
 
 Such a container serves the very release that this collection would serve, so it can be taken over: image and weights
-are used on, and a replica of ours takes its place. What differs in anything that matters is somebody else's.
+are used on, and a replica of ours takes its place. A container that differs in anything that matters is not taken over.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def started_by_hand(
         if not (same_image or container["name"] == served or container.get("engines")):
             continue  # nothing suggests that it is the guide's
         if container["state"] not in LIVE_STATES and _TAKEN.search(str(container["name"])):
-            continue  # it was taken over, and stays for whoever wants it back
+            continue  # it was taken over, and stays so that it can be started again
         reasons = [] if same_image else [_other_image(container, images, ids)]
         reasons += _reasons(container, served, chips)
         if reasons:

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Name a container that docker does not know: which runtime runs it, and what it is called there.
 
-The runtime shows in the control group of its processes. The name stands in the runtime's own files, which are read as
+The runtime shows in the control group of its processes. The name is in the runtime's own files, which are read as
 they lie; no command of any runtime is called.
 """
 

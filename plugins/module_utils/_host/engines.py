@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, Mapping, Optional, Sequence
 
-#: Where `vllm serve` listens when nobody says anything else.
+#: Where `vllm serve` listens where no option says otherwise.
 DEFAULT_PORT = 8000
 _MODULE = "vllm.entrypoints.openai.api_server"
 #: The options that are read, by all their spellings.

@@ -23,7 +23,7 @@ from .._base.text import printable
 ADMIN_SOCKET = "/run/ascend-fleet-gateway/admin.sock"
 STATE_FILE = "/var/lib/ascend-fleet/gateway/servers.state"
 DRAIN_RECORDS = "/var/lib/ascend-fleet/gateway/drains.json"
-#: The backend through which the engines' own /metrics are read: nobody is asked or drained there.
+#: The backend through which the engines' own /metrics are read: no request is sent and nothing is drained there.
 METRICS_BACKEND = "replicas"
 #: What a server's administrative state can be set to.
 STATES = ("ready", "drain", "maint")
@@ -49,7 +49,7 @@ _FIX_STATE = "see `journalctl -u ascend-fleet-gateway -n 50`, and upgrade haprox
 class HaproxyError(Exception):
     """HAProxy did not do or say what it was asked; the message names the command and the socket.
 
-    ``listening`` is false where nobody listens on the socket: the gateway is not installed or does not run.
+    ``listening`` is false where no process listens on the socket: the gateway is not installed or does not run.
     """
 
     def __init__(self, message: str, *, listening: bool = True) -> None:
@@ -61,7 +61,7 @@ class HaproxyError(Exception):
 class Server:
     """A server of a backend, as HAProxy sees it at this moment.
 
-    ``admin_state`` is ``ready``, ``drain`` or ``maint``: whether somebody took it out. ``commanded`` tells that the
+    ``admin_state`` is ``ready``, ``drain`` or ``maint``: whether it was taken out. ``commanded`` tells that the
     runtime socket did that, so that the runtime socket can undo it. ``status`` is HAProxy's own word (``UP``, ``DOWN``,
     ``no check`` …): what its health check and its agent say. ``agent_reason`` is why the agent has taken it out.
     ``sessions`` and ``queued`` are None where they were not asked.

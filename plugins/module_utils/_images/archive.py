@@ -72,7 +72,10 @@ class ArchivedImage:
 
 
 def settings_of(config: Any) -> str:
-    """What tells two images of the same layers apart; archive and docker write it alike, but for what is empty."""
+    """The settings by which two images with equal layers differ.
+
+    Archive and docker write them alike, except empty ones.
+    """
     names = ("Cmd", "Entrypoint", "Env", "Labels", "User", "WorkingDir")
     found = config if isinstance(config, dict) else {}
     return json.dumps({name: found[name] for name in names if found.get(name)}, sort_keys=True)

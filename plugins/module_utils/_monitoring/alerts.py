@@ -31,7 +31,7 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Alert:
-    """One rule. ``lasts``: how long it must hold before anybody is told."""
+    """One rule. ``lasts``: how long it must hold before it is reported."""
 
     name: str
     group: str

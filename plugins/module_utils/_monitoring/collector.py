@@ -36,7 +36,7 @@ from .exposition import Metrics
 
 #: Held by whatever asks the driver for us; inherited by it.
 POLLER = "/run/ascend-fleet-collector.lock"
-#: Held by whoever asks npu-smi on this host for a moment, such as replicas before their start.
+#: Held for a moment by each program that asks npu-smi on this host, such as replicas before their start.
 SHARED = "/run/ascend-fleet-npu-smi.lock"
 #: What is asked of each chip, kept from look to look.
 SLOW = "/run/ascend-fleet-collector.json"
@@ -57,7 +57,7 @@ class Unread(Exception):
 
 @dataclass(frozen=True)
 class Config:
-    """What is wanted. ``source``: npu_smi, npu_exporter (somebody else asks the chips), or none (there are none)."""
+    """What is wanted. ``source``: npu_smi, npu_exporter (another program asks the chips), or none (there are none)."""
 
     source: str = "none"
     textfile: str = "/var/lib/prometheus/node-exporter"
@@ -190,7 +190,7 @@ class Collector:
     def _table(self, descriptor: int) -> list[dict[str, Any]]:
         with awaited_lock(self._host.path(SHARED), self._host.shared_seconds) as held:
             if not held:
-                raise Unread("somebody else asks npu-smi for %d s" % self._host.shared_seconds)
+                raise Unread("another program has asked npu-smi for %d s" % self._host.shared_seconds)
             text = self._ask(self._smi(), _SMI_SECONDS, descriptor)
         table = smi.parse_info(text)
         chips = npu_metrics.chips_of(table, self._host.nodes())

@@ -147,7 +147,7 @@ def join_devices(
 
 
 def _free(device: Mapping[str, Any]) -> Optional[int]:
-    """The memory of a chip that nobody uses; None where the tool did not tell."""
+    """The free memory of a chip; None where the tool did not tell."""
     used, total = device.get("hbm_used_mb"), device.get("hbm_total_mb")
     return None if used is None or total is None else int(total) - int(used)
 

@@ -68,7 +68,7 @@ DRIVER_RECORD = "/var/lib/ascend-fleet/driver.json"
 def read_driver_change(host: Host) -> Optional[dict[str, str]]:
     """The change of driver and firmware that is open on the host; None where none is.
 
-    A record that cannot be read counts as open: nobody knows whether the host may serve.
+    A record that cannot be read counts as open: it is not known whether the host may serve.
     """
     text = host.read_noted(DRIVER_RECORD)
     if text is None:

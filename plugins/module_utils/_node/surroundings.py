@@ -27,7 +27,7 @@ _PORTS = re.compile(r"(\d+)(?:[-:](\d+))?(?:/tcp)?\Z")
 
 
 def virtual_machine(host: Host, container: Optional[str]) -> Optional[str]:
-    """The kind of virtual machine, such as ``kvm``; None on bare metal, in a container, or where nobody can say."""
+    """The kind of virtual machine, such as ``kvm``; None on bare metal, in a container, or where no program tells."""
     if container or not host.which("systemd-detect-virt"):
         return None
     said = host.run(["systemd-detect-virt", "--vm"]).stdout.strip()

@@ -39,7 +39,7 @@ def _busy(device: Optional[Mapping[str, Any]], idle_mb: int) -> Optional[str]:
     if used <= idle_mb:
         return None
     holders = [h for h in device.get("holders") or [] if h.get("how") in _EVIDENCE]
-    named = ", ".join(_name(h) for h in holders) or "nobody that shows on this host"
+    named = ", ".join(_name(h) for h in holders) or "no visible process"
     return "%d MB in use, held by %s" % (used, named)
 
 

@@ -273,7 +273,7 @@ class TestLook:
             os.close(lock)
         assert not machine.asked
         assert (found["ascend_fleet_npu_smi_hung"], found['ascend_fleet_collector_success{part="npu"}']) == (0, 0)
-        assert "somebody else asks npu-smi" in problems[0]
+        assert "another program has asked npu-smi" in problems[0]
 
     @pytest.mark.parametrize("source", ["npu_exporter", "none"])
     def test_where_somebody_else_asks_the_chips_nobody_does_here(self, machine, source):
