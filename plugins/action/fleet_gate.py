@@ -19,7 +19,7 @@ from ..plugin_utils._host_releases import Release, Releases, reader
 from ..plugin_utils._play_variables import PlayVariables
 from ..plugin_utils._progress_lines import display
 from ..plugin_utils._registered import PlayHosts, failure
-from ..plugin_utils._upgrade_hosts import CHANGE, CONVERGED, SAMPLE, Hosts
+from ..plugin_utils._upgrade_hosts import CHANGE, CONVERGED, Hosts
 
 _ROLES = ("vllm_gateway",)
 
@@ -40,7 +40,6 @@ class ActionModule(ActionBase):
                 "holder": {"type": "str", "default": ""},
                 "variable": {"type": "str", "default": CHANGE},
                 "converged_variable": {"type": "str", "default": CONVERGED},
-                "sample_variable": {"type": "str", "default": SAMPLE},
                 "lease_variable": {"type": "str", "default": "__upgrade_lease"},
                 **_wave_plan.OPTIONS,
             }
@@ -125,11 +124,12 @@ class Gate:
         hosts = [self._host(name, report) for name in names]
         warnings: list[str] = []
         if planned is not None:
-            if not self._options["accept_outage"]:
-                more += planned.waves.outages
             load = self._load(planned.waves, hosts, [name for name in self._others if name not in aside])
-            more += load.reasons
             warnings = load.warnings
+            if self._options["accept_outage"]:
+                warnings += load.reasons
+            else:
+                more += planned.waves.outages + load.reasons
         more += gate.gateway_problems(self._gateways(names))
         request = gate.Request(
             self._options["release"], self._options["change"], self._options["holder"], staged=not self._check

@@ -52,16 +52,19 @@ class ActionModule(ActionBase):
     def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         _spec, arguments = self.validate_argument_spec(
-            argument_spec={"role": {"type": "str", "choices": list(inventory.ROLES)}}
+            argument_spec={
+                "role": {"type": "str", "choices": list(inventory.ROLES)},
+                "releases": {"type": "bool", "default": True},
+            }
         )
         task_vars = task_vars or {}
         if arguments["role"]:
             result.update(self._role(arguments["role"], task_vars))
         else:
-            result.update(self._fleet(task_vars))
+            result.update(self._fleet(task_vars, with_releases=arguments["releases"]))
         return result
 
-    def _fleet(self, task_vars: Mapping[str, Any]) -> dict[str, Any]:
+    def _fleet(self, task_vars: Mapping[str, Any], *, with_releases: bool) -> dict[str, Any]:
         groups = to_native_types(dict(task_vars.get("groups", {})))
         npu_hosts = groups.get("npu_hosts", [])
         reader = _host_variables.Reader(task_vars.get("hostvars"), self._templar, self._loader)
@@ -73,7 +76,7 @@ class ActionModule(ActionBase):
             mistakes.append(stale)
         known = _locks.variables_of(task_vars, self._templar.template)
         npu = [host for host in hosts if host.name in npu_hosts]
-        releases, errors = _fleet_check.check_releases(npu, known)
+        releases, errors = _fleet_check.check_releases(npu if with_releases else [], known)
         # A lock that is made anew in this run may be damaged, or be that of another state of the release.
         if not boolean(self._templar.template(task_vars.get("fleet_relock") or False), strict=False):
             errors.update(_locks.check(releases.values(), known))

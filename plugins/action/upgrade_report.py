@@ -47,6 +47,7 @@ class ActionModule(ActionBase):
                 "reasons": {"type": "list", "elements": "str", "default": []},
                 "notes": {"type": "list", "elements": "str", "default": []},
                 "folder": {"type": "str", "default": ""},
+                "aside": {"type": "dict", "default": {}},
                 "plan": {"type": "bool", "default": False},
                 "wanted_variable": {"type": "str", "default": ""},
             }
@@ -97,6 +98,18 @@ def _save(data: Mapping[str, Any], text: str, folder: str, name: str) -> dict[st
     return {"files": paths}
 
 
+def _names(task_vars: Mapping[str, Any], options: Mapping[str, Any]) -> tuple[list[str], dict[str, str]]:
+    """The hosts that are named, and why some of them are left alone: those under maintenance are not in the play.
+
+    Raises WindowError.
+    """
+    everyone = PlayHosts(task_vars).everyone
+    group = [str(h) for h in to_native_types((task_vars.get("groups") or {}).get("npu_hosts") or ())]
+    under = Hosts(task_vars).set_aside(dict.fromkeys([*everyone, *group]), datetime.now().astimezone())
+    aside = {**under, **options["aside"]}
+    return list(dict.fromkeys([*everyone, *aside])), aside
+
+
 # - what would be done -
 
 
@@ -104,6 +117,7 @@ class Planned:
     """Puts the plan together from what the plays have left in the variables of the hosts. play: of the variables."""
 
     def __init__(self, task_vars: Mapping[str, Any], options: Mapping[str, Any], play: Any, releases: Releases) -> None:
+        self._vars = task_vars
         self._options = options
         self._play = play
         self._releases = releases
@@ -113,8 +127,7 @@ class Planned:
 
     def build(self) -> dict[str, Any]:
         """The plan as data. Raises WindowError."""
-        names = self._in_play.everyone
-        aside = self._hosts.set_aside(names, datetime.now().astimezone())
+        names, aside = _names(self._vars, self._options)
         hosts = [self._host(name, aside.get(name, "")) for name in names]
         return plan_table.build(hosts, self._options["waves"], self._options["release"], self._options["reasons"])
 
@@ -198,10 +211,10 @@ def done(task_vars: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, 
     hosts, in_play = Hosts(task_vars), PlayHosts(task_vars)
     now = datetime.now().astimezone()
     notes = list(options["notes"])
+    names, aside = in_play.everyone, dict(options["aside"])
     try:
-        aside = hosts.set_aside(in_play.everyone, now)
+        names, aside = _names(task_vars, options)
     except window.WindowError as exc:
-        aside = {}
         notes.append(str(exc))
     waves = options["waves"]
     left = set(waves.get("left") or ())
@@ -221,8 +234,7 @@ def done(task_vars: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, 
         notes=notes,
     )
     built = [
-        _host(name, hosts, in_play, options["release"], aside.get(name, ""), is_left=name in left)
-        for name in in_play.everyone
+        _host(name, hosts, in_play, options["release"], aside.get(name, ""), is_left=name in left) for name in names
     ]
     return report.build(built, run)
 

@@ -44,4 +44,10 @@ options:
       - How many replicas of a model stay in service at least, a number or a percentage of those that are, rounded up.
         A host that takes out more by itself is an outage, see O(accept_outage).
     type: str
+  sample_variable:
+    description:
+      - The variable of the hosts in which the result of M(ascend.fleet.vllm_metrics_info) is. It also tells what serves
+        on hosts that have neither a plan nor are as wanted.
+    type: str
+    default: __upgrade_sample
 """

@@ -11,9 +11,10 @@ author: ascend.fleet contributors (@ascend-fleet)
 version_added: 0.2.0
 short_description: Choose the hosts that have part in a change of the fleet
 description:
-  - Nobody, where M(ascend.fleet.node_converged) has found all hosts as they are wanted, but for those that the variable
-    C(fleet_maintenance) leaves alone. Then the one call that has told it is all that the hosts are asked.
+  - No host, where M(ascend.fleet.node_converged) has found all hosts as they are wanted. Then the one call that has
+    told it is all that the hosts are asked.
   - All of them otherwise. Hosts that are as wanted carry the load while others are changed, and are held with them.
+  - Hosts that the variable C(fleet_maintenance) leaves alone have no part in it.
 options:
   _input:
     description: Names of hosts.
@@ -39,7 +40,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: All hosts, or none.
+  description: All hosts but those under maintenance, or none.
   type: list
   elements: str
   sample: [a2-1, a2-2, a3-1]
@@ -64,8 +65,9 @@ def upgrade_hosts(hosts: Sequence[str], hostvars: Mapping[str, Any], converged_v
         aside = known.set_aside(names, datetime.now().astimezone())
     except WindowError as exc:
         raise AnsibleFilterError(str(exc)) from exc
-    done = [name for name in names if known.registered(name, converged_variable).get("converged")]
-    return [] if set(names) <= {*done, *aside} else names
+    taking_part = [name for name in names if name not in aside]
+    done = [name for name in taking_part if known.registered(name, converged_variable).get("converged")]
+    return [] if done == taking_part else taking_part
 
 
 class FilterModule:

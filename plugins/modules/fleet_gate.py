@@ -52,10 +52,6 @@ options:
     description: The variable in which the result of M(ascend.fleet.fleet_state_info) is.
     type: str
     default: __upgrade_state
-  sample_variable:
-    description: The variable in which the result of M(ascend.fleet.vllm_metrics_info) is.
-    type: str
-    default: __upgrade_sample
   lease_variable:
     description: The variable in which the result of M(ascend.fleet.fleet_lease) is. What has failed is a reason.
     type: str

@@ -14,7 +14,7 @@ short_description: Hold the fleet for one change at a time
 description:
   - Keeps C(/var/lib/ascend-fleet/lease.json), which says who changes the whole fleet, from where, since when, and what.
     A second operator is refused with these words.
-  - A lease is alive for an hour after it was renewed. A change renews it before each wave.
+  - A lease is alive for two hours after it was renewed. A change renews it before and within each wave.
   - A lease that is not alive any more is taken over by the name of its owner (O(take_over)), never silently. The lease
     of a run of the same person at the same controller that was killed is taken over without asking. The action finds on
     the controller whether that process still runs.
@@ -25,13 +25,14 @@ options:
       - V(taken) takes the lease for O(change), or fails.
       - V(renewed) gives a sign of life. It fails where the lease is not this change's any more.
       - V(released) gives it back. A lease that is somebody else's by now is left alone.
+      - V(stopping) asks the change that holds the fleet to stop, whosever it is. It learns that when it renews its
+        lease. Where nobody holds the fleet, there is nothing to ask.
     type: str
-    choices: [taken, renewed, released]
+    choices: [taken, renewed, released, stopping]
     default: taken
   change:
-    description: The change that holds it, such as C(20261130T061500Z-upgrade).
+    description: The change that holds it, such as C(20261130T061500Z-upgrade). Required, but for O(state=stopping).
     type: str
-    required: true
   what:
     description: What is changed, in words.
     type: str
@@ -108,6 +109,7 @@ lease:
     what: upgrade to qwen3_5_27b_v1
     since: "2026-11-30T06:15:00Z"
     renewed: "2026-11-30T06:15:00Z"
+    stop: {by: bob@laptop, at: "2026-11-30T06:31:02Z"}
     process: {pid: 4242, started: "81234", boot_id: 5f4d, machine: 9c1e, namespace: "pid:[4026531836]"}
 taken_from:
   description: The lease of somebody else, or of an earlier run, that was taken over; null where none was.
@@ -133,7 +135,9 @@ from ..module_utils._upgrade import lease, state
 
 def carry_out(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
     """Take, renew or release; returns the module's result. LeaseError, StateError."""
-    claim = lease.Claim(params["holder"], params["controller"], params["change"], params["what"], params["process"])
+    claim = lease.Claim(
+        params["holder"], params["controller"], params["change"] or "", params["what"], params["process"]
+    )
     with nullcontext() if check else state.alone():
         before: Optional[dict[str, Any]] = lease.read()
         now = time.time()
@@ -142,7 +146,11 @@ def carry_out(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
             if mine and not check:
                 lease.drop()
             return {"changed": mine, "lease": None if mine else before}
-        if params["state"] == "renewed":
+        if params["state"] == "stopping" and before is None:
+            return {"changed": False, "lease": None}
+        if params["state"] == "stopping" and before is not None:
+            after = lease.ask_to_stop(before, claim.owner, now)
+        elif params["state"] == "renewed":
             after = lease.renew(before, claim, now)
         else:
             after = lease.take(before, claim, now, take_over=params["take_over"], gone=params["gone"])
@@ -150,6 +158,8 @@ def carry_out(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
             lease.write(after)
     if params["state"] == "renewed":
         return {"changed": False, "lease": after}
+    if params["state"] == "stopping":
+        return {"changed": after != before, "lease": after}
     again = before is not None and (before["change"], lease.owner_of(before)) == (claim.change, claim.owner)
     return {"changed": not again, "lease": after, "taken_from": None if again else before}
 
@@ -158,8 +168,8 @@ def main() -> None:
     """Hold the fleet."""
     module = AnsibleModule(
         argument_spec={
-            "state": {"choices": ["taken", "renewed", "released"], "default": "taken"},
-            "change": {"required": True},
+            "state": {"choices": ["taken", "renewed", "released", "stopping"], "default": "taken"},
+            "change": {},
             "what": {"default": ""},
             "take_over": {"default": ""},
             "holder": {},
@@ -170,10 +180,10 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    if not state.CHANGE_ID.match(params["change"]):
+    if params["state"] != "stopping" and not state.CHANGE_ID.match(params["change"] or ""):
         module.fail_json(
             msg="found the change %r; needed a name of letters, digits, dots, dashes and underscores, such as "
-            "20261130T061500Z-upgrade" % params["change"]
+            "20261130T061500Z-upgrade" % (params["change"] or "")
         )
     if not params["holder"] or not params["controller"]:
         module.fail_json(

@@ -82,7 +82,7 @@ state:
     history: []
 lease:
   description:
-    - Who holds the fleet, null where nobody does. C(alive) tells whether it was renewed within the last hour, C(owner)
+    - Who holds the fleet, null where nobody does. C(alive) tells whether it was renewed in the last two hours, C(owner)
       by what name it is taken over.
   returned: success
   type: dict

@@ -41,6 +41,12 @@ options:
       - vllm_image
       - vllm_serve
       - vllm_smoke
+  releases:
+    description:
+      - Whether the releases that hosts name are read and checked. A rollback needs none, as the hosts have kept theirs.
+    type: bool
+    default: true
+    version_added: 0.2.0
 attributes:
   check_mode:
     description: Changes nothing, so check mode is a normal run.

@@ -24,7 +24,8 @@ description:
     O(accept_outage) it warns.
   - Where somebody else holds the fleet for a change (M(ascend.fleet.fleet_lease)), hosts with anything to change are
     refused. In check mode that is a warning.
-  - Use it with C(run_once). What it returns is for C(hosts) and C(serial) of the next play.
+  - Use it with C(run_once). What it returns is for C(hosts) and C(serial) of the next play, or for a loop over
+    RV(groups) in it.
 extends_documentation_fragment:
   - ascend.fleet.waves
 options:
@@ -42,7 +43,7 @@ options:
     description:
       - The end of the time for changes, such as V("05:00"), which is the next one, or V("2026-12-01T05:00"). A wave
         that is expected to end later is left out with all that follow. Where it is not known how long it takes, it
-        stays, and M(ascend.fleet.fleet_window) decides when its turn comes.
+        stays, and M(ascend.fleet.fleet_wave) decides when its turn comes.
     type: str
   bake_minutes:
     description: How long is waited behind a wave of the canary, and behind others. O(until) has to suffice for it.
@@ -105,6 +106,15 @@ sizes:
   type: list
   elements: int
   sample: [1, 1, 2]
+groups:
+  description: The same, group by group. C(kind) is V(canary), V(at once) or V(wave).
+  returned: always
+  type: list
+  elements: dict
+  sample:
+    - {kind: at once, hosts: [a3-7]}
+    - {kind: wave, hosts: [a2-1]}
+    - {kind: wave, hosts: [a2-2, a2-3]}
 at_once:
   description: The hosts that lose nothing, but for those of the canary.
   returned: always

@@ -60,6 +60,10 @@ options:
     type: list
     elements: str
     default: []
+  aside:
+    description: Hosts that have no part in it, and why. Those under maintenance are known without.
+    type: dict
+    default: {}
   notes:
     description: What else is worth knowing, for the report.
     type: list

@@ -221,6 +221,22 @@ plan:
       type: list
       elements: int
       sample: []
+    starting:
+      description: The units that are started or replaced, and those that an earlier run has begun to change.
+      type: list
+      elements: str
+      sample: [vllm-qwen3.5@0.service]
+    starting_replicas:
+      description: These, as M(ascend.fleet.vllm_ready) takes them.
+      type: list
+      elements: dict
+      sample:
+        - {unit: vllm-qwen3.5@0.service, url: "http://127.0.0.1:8010", served_model_name: qwen3.5}
+    starting_numbers:
+      description: The numbers of these.
+      type: list
+      elements: int
+      sample: [0]
     marked:
       description: The units that are marked as being changed.
       type: list
@@ -320,6 +336,9 @@ def plan(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
     described["kept_replicas"] = _endpoints([c.unit for c in found if not c.touched], described_by)
     described["unproven_replicas"] = _endpoints(described.pop("unproven"), described_by)
     described["unproven_numbers"] = sorted(c.replica for c in found if c.unproven and c.replica is not None)
+    described["starting_replicas"] = _endpoints(described["starting"], described_by)
+    starting = set(described["starting"])
+    described["starting_numbers"] = sorted(c.replica for c in found if c.unit in starting and c.replica is not None)
     described["marked"] = marked
     described["served_model_names"] = sorted({str(u["served_model_name"]) for u in wanted or present})
     return described

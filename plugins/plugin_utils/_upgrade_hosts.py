@@ -17,6 +17,8 @@ STATE, CONVERGED, CHANGE, SAMPLE = "__upgrade_state", "__site_state", "__vllm_se
 SAMPLE_AFTER = "__upgrade_sample_after"
 #: The results of vllm_metrics_info by a loop over gateways and over hosts that have no part in the run, and afterwards.
 SAMPLES, SAMPLES_AFTER = "__upgrade_samples", "__upgrade_samples_after"
+#: What became of a host in this change: ``outcome``, ``kind``, ``why`` and ``replicas``.
+OUTCOME = "__upgrade_outcome"
 
 
 def is_bad(result: Mapping[str, Any]) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, Mapping, Optional, Sequence
 from ..module_utils._base.native import to_native_types
 from ..module_utils._serving import waves
 from ..module_utils._upgrade import window
-from ._upgrade_hosts import STATE, Hosts
+from ._upgrade_hosts import SAMPLE, STATE, Hosts
 
 #: The options of an action that divides hosts into waves.
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -24,6 +24,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "with_canary": {"type": "bool", "default": False},
     "min_available": {"type": "str"},
     "state_variable": {"type": "str", "default": STATE},
+    "sample_variable": {"type": "str", "default": SAMPLE},
 }
 
 
@@ -49,10 +50,14 @@ def plan(options: Mapping[str, Any], task_vars: Mapping[str, Any], now: datetime
     expected = registered.expected(present, options["state_variable"])
     hosts = [h for h in (_host(name, options, registered, expected) for name in present) if h]
     beyond = registered.samples_of_others([str(h) for h in task_vars.get("ansible_play_hosts_all") or []])
+    serving = {name: sample for name, sample in beyond.items() if name in everyone and name not in alive}
+    # Hosts of the play that are not changed, and of which no more is known than what serves there.
+    serving.update((name, registered.registered(name, options["sample_variable"])) for name in present)
+    known = {host.name for host in hosts}
     hosts += [
         _beyond(name, sample, registered)
-        for name, sample in beyond.items()
-        if sample["replicas"] and name in everyone and name not in aside and name not in alive
+        for name, sample in serving.items()
+        if sample.get("replicas") and name not in aside and name not in known
     ]
     canary = options["canary"]
     if canary is None:
@@ -70,7 +75,7 @@ def plan(options: Mapping[str, Any], task_vars: Mapping[str, Any], now: datetime
 
 
 def _beyond(name: str, sample: Mapping[str, Any], hosts: Hosts) -> waves.Host:
-    """A host that has no part in the run, and serves."""
+    """A host that is not changed, and serves."""
     replicas = sample["replicas"]
     return waves.Host(
         name=name,

@@ -217,6 +217,8 @@ def describe(changes: Sequence[Change], steps: Sequence[Step], limit: int) -> di
         # Where nothing is in service, nothing can be lost: everything is started at once. A container is in the way.
         "rolling": bool(steps) and (in_service > 0 or any(c.action == TAKE for c in changes)),
         "unproven": [c.unit for c in changes if c.unproven and c.action != REMOVE],
+        # What is started where nothing is in service, and what an earlier run has left.
+        "starting": [c.unit for c in changes if c.action in (START, REPLACE) or (c.unproven and c.action != REMOVE)],
         "steps": [
             {
                 "number": number,

@@ -185,7 +185,7 @@ def _changes(states: Mapping[str, Mapping[str, Any]]) -> list[str]:
                 % (host, wanted, driver["step"], driver["since"], driver["id"], driver["by"], _after(driver["why"]))
             )
         if lease:
-            alive = "" if lease["alive"] else "; it has given no sign of life for an hour"
+            alive = "" if lease["alive"] else "; it has given no sign of life for two hours"
             key = (lease["owner"], lease["change"], lease["since"], alive)
             leases.setdefault(key, []).append(host)
     found += [

@@ -287,6 +287,7 @@ def describe(waves: Waves) -> dict[str, Any]:
     return {
         "hosts": waves.hosts,
         "sizes": waves.sizes,
+        "groups": [{"kind": group.kind, "hosts": group.names} for group in waves.groups],
         "at_once": waves.at_once,
         "waves": [[h.name for h in wave] for wave in waves.waves],
         "canary": waves.canary,

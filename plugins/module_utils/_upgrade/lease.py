@@ -23,7 +23,7 @@ SCHEMA = 1
 NAME = "lease.json"
 VARIABLE = "fleet_lease_take_over"
 #: A lease is alive for so long after it was renewed: longer than the longest step between two renewals.
-ALIVE_SECONDS = 3600
+ALIVE_SECONDS = 7200
 #: What tells a process of a controller from every other one, before and after a restart of that machine.
 PROCESS = ("pid", "started", "boot_id")
 _FIELDS = ("holder", "controller", "change", "what", "since", "renewed")
@@ -136,6 +136,11 @@ def renew(lease: Optional[Mapping[str, Any]], claim: Claim, now: float) -> dict[
     return {**lease, "renewed": timestamp(now)}
 
 
+def ask_to_stop(lease: Mapping[str, Any], by: str, now: float) -> dict[str, Any]:
+    """The lease with the request that its change stops. by: who asks, ``alice@controller``."""
+    return {**lease, "stop": lease.get("stop") or {"by": by, "at": timestamp(now)}}
+
+
 def is_released(lease: Optional[Mapping[str, Any]], claim: Claim) -> bool:
     """Whether a release has nothing to remove: there is no lease, or it is somebody else's by now."""
     return lease is None or not _is_of(lease, claim)
@@ -225,8 +230,9 @@ def check(data: Any) -> Optional[str]:
             _seconds(data[name])
     except ValueError:
         return "%s is %r" % (name, data[name])
-    process = data.get("process")
-    return None if process is None or isinstance(process, dict) else "process is %r" % (process,)
+    return next(
+        ("%s is %r" % (n, data[n]) for n in ("process", "stop") if not isinstance(data.get(n, {}) or {}, dict)), None
+    )
 
 
 def _damaged(path: str, why: str) -> LeaseError:

@@ -63,3 +63,24 @@ def test_a_deployment_is_recorded_as_last_good_after_its_questions_and_only_wher
     assert "rescue" not in tasks
     assert record["ansible.builtin.include_role"] == {"name": "ascend.fleet.vllm_serve", "tasks_from": "good.yml"}
     assert record["when"] == ["not __site_state.converged | default(true)", "vllm_serve_result is defined"]
+
+
+@pytest.mark.parametrize("name", sorted({*NAMES} - {"bundle"}))  # a bundle is made on the controller
+def test_nothing_is_decided_in_a_play_that_a_limit_leaves_out(name: str) -> None:
+    # --limit leaves out localhost too: a play of it would silently not run. The validation has a second one for that.
+    local = [play["name"] for play in plays(name) if play["hosts"] == "localhost"]
+    assert local == [play["name"] for play in plays("validate") if play["hosts"] == "localhost"][: len(local)]
+
+
+@pytest.mark.parametrize("name", ["upgrade", "rollback", "driver"])
+def test_what_follows_the_waves_follows_also_where_a_wave_has_lost_all_of_its_hosts(name: str) -> None:
+    # Ansible ends a playbook behind a batch of `serial` in which all hosts have failed: no report, no way back.
+    assert not [play["name"] for play in plays(name) if "serial" in play and "__fleet_waves" in str(play["hosts"])]
+    [*_others, report] = plays(name)
+    assert report["name"] == "Report"
+
+
+@pytest.mark.parametrize("name", ["upgrade", "rollback"])
+def test_a_change_of_the_fleet_is_not_done_by_half(name: str) -> None:
+    files = [task.get("ansible.builtin.import_tasks") for play in plays(name) for task in play.get("tasks", [])]
+    assert "tasks/refuse_tags.yml" in files

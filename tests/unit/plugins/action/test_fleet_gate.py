@@ -206,6 +206,9 @@ def test_a_load_that_those_that_stay_do_not_carry(said, monkeypatch):
     assert not result.get("failed"), result
     assert "80 requests that run or wait" in result["notes"][0]
     assert said == ["WARNING " + result["notes"][0]]
+    accepted = run(monkeypatch, heavy, accept_outage=True)
+    assert (accepted["reasons"], accepted.get("failed")) == ([], None)
+    assert "80 requests that run or wait" in accepted["notes"][0]
     relieved = {**heavy, "h2": converged(__upgrade_sample=sample(0.0, 0.0))}
     assert not run(monkeypatch, relieved).get("failed")
 

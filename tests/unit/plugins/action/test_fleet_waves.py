@@ -89,6 +89,18 @@ def test_a_replica_that_serves_meanwhile_may_be_on_a_host_that_has_no_part_in_th
         assert "fleet_accept_outage" in found["msg"], one
 
 
+def test_hosts_of_the_play_that_are_not_changed_serve_meanwhile_as_they_were_measured(said):
+    """As in a rollback of some hosts: the others have no plan of this change, but serve."""
+    replica = {"served_model_name": "m", "active_state": "active"}
+    beside = {"now": {"replicas": [replica]}}
+    assert run({"h1": planned(1, 1), "h2": {}}).get("failed")
+    found = run({"h1": planned(1, 1), "h2": beside}, sample_variable="now")
+    assert not found.get("failed"), found
+    assert (found["hosts"], found["groups"]) == (["h1"], [{"kind": "wave", "hosts": ["h1"]}])
+    for dead in ({"now": {"replicas": [{**replica, "active_state": "failed"}]}}, {"now": {"failed": True}}):
+        assert run({"h1": planned(1, 1), "h2": dead}, sample_variable="now").get("failed"), dead
+
+
 def test_a_host_without_a_plan_is_left_out(said):
     hosts = {"h1": {}, "h2": {"planned": {"failed": True}}, "h3": planned(0, 0)}
     assert run(hosts)["hosts"] == ["h3"]

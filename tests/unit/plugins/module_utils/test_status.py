@@ -192,7 +192,7 @@ def test_changes_that_are_open_and_whoever_holds_the_fleet_are_told():
         "a2-1: upgrade to r_v1 from r_v0, baking since 2026-11-30T06:31:40Z (20261130T061500Z-upgrade, by alice@ctl)",
         "alice@ctl holds the fleet for 20261130T061500Z-upgrade since 2026-11-30T06:15:00Z: a2-1, a2-2",
         "bob@ctl holds the fleet for 20261130T061500Z-upgrade since 2026-11-30T06:15:00Z; it has given no sign of life "
-        "for an hour: a2-3",
+        "for two hours: a2-3",
     ):
         assert said[words] == "warning"
 

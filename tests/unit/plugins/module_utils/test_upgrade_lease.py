@@ -15,7 +15,7 @@ NOW = 1796019300.0  # 2026-11-30T06:15:00Z
 PROCESS = {"pid": 42, "started": "100", "boot_id": "b"}
 ALICE = Claim("alice", "ctl", "c1", "upgrade to r_v1", PROCESS)
 BOB = Claim("bob", "ctl", "c2", "upgrade to r_v2", {**PROCESS, "pid": 43})
-HOUR = float(lease.ALIVE_SECONDS)
+LIFE = float(lease.ALIVE_SECONDS)
 
 
 def held(now=NOW, claim=ALICE):
@@ -57,30 +57,30 @@ def test_where_processes_are_not_known_the_change_is_enough():
 
 @pytest.mark.parametrize("take_over", ["", "alice@ctl"])
 def test_a_lease_that_lives_is_refused_with_who_since_when_what_and_what_to_do(take_over):
-    error = refusal(held(), BOB, NOW + HOUR - 1, take_over=take_over)
+    error = refusal(held(), BOB, NOW + LIFE - 1, take_over=take_over)
     for words in (
         "alice@ctl holds the fleet for c1 (upgrade to r_v1), since 2026-11-30T06:15:00Z",
         "Fix: wait until it has ended",
-        "after 2026-11-30T07:15:00Z with -e fleet_lease_take_over=alice@ctl",
+        "after 2026-11-30T08:15:00Z with -e fleet_lease_take_over=alice@ctl",
     ):
         assert words in str(error)
     assert error.asked is None
 
 
 def test_a_stale_one_is_taken_over_by_name_alone():
-    late = NOW + HOUR
+    late = NOW + LIFE
     assert "take it over by name with -e fleet_lease_take_over=alice@ctl" in str(refusal(held(), BOB, late))
     assert "not carol@ctl" in str(refusal(held(), BOB, late, take_over="carol@ctl"))
     found = lease.take(held(), BOB, late, take_over="alice@ctl")
-    assert (found["holder"], found["change"], found["since"]) == ("bob", "c2", "2026-11-30T07:15:00Z")
+    assert (found["holder"], found["change"], found["since"]) == ("bob", "c2", "2026-11-30T08:15:00Z")
 
 
 def test_a_sign_of_life_keeps_it_alive():
-    found = lease.renew(held(), ALICE, NOW + HOUR - 1)
+    found = lease.renew(held(), ALICE, NOW + LIFE - 1)
     assert found["since"] == "2026-11-30T06:15:00Z"
-    assert lease.is_alive(found, NOW + 2 * HOUR - 2)
-    assert not lease.is_alive(found, NOW + 2 * HOUR)
-    assert lease.is_alive(found, NOW - 5 * HOUR)  # a clock that was set back
+    assert lease.is_alive(found, NOW + 2 * LIFE - 2)
+    assert not lease.is_alive(found, NOW + 2 * LIFE)
+    assert lease.is_alive(found, NOW - 5 * LIFE)  # a clock that was set back
 
 
 @pytest.mark.parametrize(
@@ -152,3 +152,14 @@ def test_a_damaged_file_is_an_error_and_no_free_fleet(tmp_path, text, words):
         lease.read(str(tmp_path))
     assert words in str(caught.value)
     assert str(tmp_path / "lease.json") in str(caught.value)
+
+
+def test_a_request_to_stop_stays_with_the_lease_and_ends_with_it():
+    asked = lease.ask_to_stop(held(), "bob@laptop", NOW + 5)
+    assert lease.check(asked) is None
+    assert asked["stop"] == {"by": "bob@laptop", "at": "2026-11-30T06:15:05Z"}
+    assert lease.ask_to_stop(asked, "carol@pc", NOW + 9) == asked
+    assert lease.renew(asked, ALICE, NOW + 60)["stop"] == asked["stop"]
+    again = Claim("alice", "ctl", "c3", "upgrade to r_v1", PROCESS)
+    assert "stop" not in lease.take(asked, again, NOW + 60)
+    assert "stop is 'now'" in lease.check({**asked, "stop": "now"})
