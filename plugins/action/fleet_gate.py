@@ -8,8 +8,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Callable, Mapping, Optional, Sequence
 
-from ansible.plugins.action import ActionBase
-
 from ..module_utils._base.native import to_native_types
 from ..module_utils._serving import waves
 from ..module_utils._serving.settings import ServingError
@@ -18,13 +16,13 @@ from ..plugin_utils import _gateway_samples, _load, _wave_plan
 from ..plugin_utils._host_releases import Release, Releases, reader
 from ..plugin_utils._play_variables import PlayVariables
 from ..plugin_utils._progress_lines import display
-from ..plugin_utils._registered import PlayHosts, failure
+from ..plugin_utils._registered import AllHostsAction, PlayHosts, failure
 from ..plugin_utils._upgrade_hosts import CHANGE, CONVERGED, SAMPLE, Hosts
 
 _ROLES = ("vllm_gateway",)
 
 
-class ActionModule(ActionBase):
+class ActionModule(AllHostsAction):
     """The action ``ascend.fleet.fleet_gate``: no connection; looks at every host of the play."""
 
     TRANSFERS_FILES = False

@@ -10,15 +10,13 @@ import re
 from datetime import datetime
 from typing import Any, Mapping, Optional, Sequence
 
-from ansible.plugins.action import ActionBase
-
 from ..module_utils._base.files import write_atomically
 from ..module_utils._base.native import to_native_types
 from ..module_utils._upgrade import plan_table, report, samples, window
 from ..plugin_utils import _locks, _tables
 from ..plugin_utils._host_releases import Releases, reader
 from ..plugin_utils._play_variables import PlayVariables
-from ..plugin_utils._registered import PlayHosts
+from ..plugin_utils._registered import AllHostsAction, PlayHosts
 from ..plugin_utils._upgrade_hosts import CONVERGED, SAMPLE, SAMPLE_AFTER, SAMPLES, SAMPLES_AFTER, STATE, Hosts
 
 VARIABLE = "fleet_reports"
@@ -26,7 +24,7 @@ _ROLES = ("model_artifacts", "vllm_image", "vllm_serve")
 _NUMBER = re.compile(r"@(\d+)\.service\Z")
 
 
-class ActionModule(ActionBase):
+class ActionModule(AllHostsAction):
     """The action ``ascend.fleet.upgrade_report``: no connection; looks at every host of the play."""
 
     TRANSFERS_FILES = False

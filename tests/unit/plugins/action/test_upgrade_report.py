@@ -40,6 +40,7 @@ def run(monkeypatch, hosts, check_mode=False, diff=False, variables=None, alive=
     monkeypatch.setattr(plugin, "reader", lambda *_a: lambda name, _variables: {"release": name, "serve": {}})
     task = MagicMock(async_val=0, args={"release": "new", **args}, check_mode=check_mode, diff=diff)
     task.action = "ascend.fleet.upgrade_report"
+    task.get_play.return_value.strategy = "linear"
     action = plugin.ActionModule(task, MagicMock(), MagicMock(), MagicMock(), MagicMock(), MagicMock())
     action._connection._shell.tmpdir = None
     names = list(hosts)
