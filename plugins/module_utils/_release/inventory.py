@@ -13,7 +13,6 @@ from .names import closest, misspelt
 from .problems import Problem, quote
 from .variables import RULES, check_values
 
-#: The groups that playbooks name.
 #: Groups whose hosts need not be NPU servers.
 OTHER_GROUPS = ("artifact_mirrors", "gateways", "monitoring")
 #: Every group that the playbooks know.
