@@ -10,23 +10,17 @@ import os
 from datetime import datetime, timezone
 from typing import Any, Mapping, Optional
 
-from ansible.plugins.action import ActionBase
-
 from ..module_utils._base.files import write_atomically
 from ..module_utils._base.native import to_native_types
 from ..module_utils._diagnose import page
 from ..plugin_utils import _reports, _tables
-from ..plugin_utils._registered import MOST, PlayHosts, failure
+from ..plugin_utils._registered import MOST, AllHostsAction, PlayHosts, failure
 
 NAME = "diagnose"
 
 
-class ActionModule(ActionBase):
+class ActionModule(AllHostsAction):
     """The action ``ascend.fleet.diagnose_report``: no connection; looks at every host of the play."""
-
-    TRANSFERS_FILES = False
-    _requires_connection = False
-    _supports_check_mode = True
 
     def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)

@@ -7,21 +7,15 @@ from __future__ import annotations
 
 from typing import Any, Mapping, Optional
 
-from ansible.plugins.action import ActionBase
-
 from ..module_utils._base.native import to_native_types
 from ..module_utils._drift.findings import DRIFT
 from ..module_utils._preflight import report as _report
 from ..plugin_utils import _drift_report, _queries, _tables
-from ..plugin_utils._registered import wrong_strategy
+from ..plugin_utils._registered import AllHostsAction
 
 
-class ActionModule(ActionBase):
+class ActionModule(AllHostsAction):
     """The action ``ascend.fleet.drift_report``: no connection; looks at every host of the play."""
-
-    TRANSFERS_FILES = False
-    _requires_connection = False
-    _supports_check_mode = True
 
     def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
@@ -37,9 +31,6 @@ class ActionModule(ActionBase):
             },
             required_one_of=[("result_variable", "report")],
         )
-        wrong = wrong_strategy(self._task)
-        if wrong:
-            return {**result, "failed": True, "msg": wrong}
         report: Any = to_native_types(options["report"])
         stopped: list[str] = []
         try:

@@ -8,8 +8,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Mapping, Optional
 
-from ansible.plugins.action import ActionBase
-
 from ..module_utils._base.native import to_native_types
 from ..module_utils._release.inventory import Finding, group_by_host
 from ..module_utils._serving.settings import ServingError
@@ -20,17 +18,14 @@ from ..plugin_utils._driver_fleet import ABOUT, Fleet
 from ..plugin_utils._host_releases import Releases, reader
 from ..plugin_utils._play_variables import PlayVariables
 from ..plugin_utils._progress_lines import display
+from ..plugin_utils._registered import AllHostsAction
 from ..plugin_utils._upgrade_hosts import CHANGE
 
 _ROLES = ("vllm_gateway",)
 
 
-class ActionModule(ActionBase):
+class ActionModule(AllHostsAction):
     """The action ``ascend.fleet.driver_gate``: no connection; looks at every host of the play."""
-
-    TRANSFERS_FILES = False
-    _requires_connection = False
-    _supports_check_mode = True
 
     def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)

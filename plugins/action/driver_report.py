@@ -9,24 +9,19 @@ import os
 from datetime import datetime
 from typing import Any, Mapping, Optional
 
-from ansible.plugins.action import ActionBase
-
 from ..module_utils._base.files import write_atomically
 from ..module_utils._base.native import to_native_types
 from ..module_utils._driver import tables
 from ..module_utils._upgrade import window
 from ..plugin_utils import _tables
 from ..plugin_utils._driver_fleet import Fleet
+from ..plugin_utils._registered import AllHostsAction
 
 VARIABLE = "fleet_reports"
 
 
-class ActionModule(ActionBase):
+class ActionModule(AllHostsAction):
     """The action ``ascend.fleet.driver_report``: no connection; looks at every host of the play."""
-
-    TRANSFERS_FILES = False
-    _requires_connection = False
-    _supports_check_mode = True
 
     def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)

@@ -7,22 +7,16 @@ from __future__ import annotations
 
 from typing import Any, Mapping, Optional
 
-from ansible.plugins.action import ActionBase
-
 from ..module_utils._base.native import to_native_types
 from ..module_utils._release import upgrade
 from ..module_utils._upgrade import bake_table, cohorts
 from ..plugin_utils import _tables
-from ..plugin_utils._registered import MOST, failure
+from ..plugin_utils._registered import MOST, AllHostsAction, failure
 from ..plugin_utils._upgrade_hosts import Hosts
 
 
-class ActionModule(ActionBase):
+class ActionModule(AllHostsAction):
     """The action ``ascend.fleet.fleet_bake``: no connection; looks at the hosts that it is given."""
-
-    TRANSFERS_FILES = False
-    _requires_connection = False
-    _supports_check_mode = True
 
     def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)

@@ -10,8 +10,6 @@ import os
 import time
 from typing import Any, Mapping, Optional, Sequence
 
-from ansible.plugins.action import ActionBase
-
 from ..module_utils._base.files import write_atomically
 from ..module_utils._base.native import to_native_types
 from ..module_utils._drift.findings import PREFIX
@@ -19,7 +17,7 @@ from ..module_utils._upgrade.state import timestamp
 from ..plugin_utils import _drift_report, _locks, _queries, _report_changes, _report_document, _report_page, _tables
 from ..plugin_utils._host_releases import Releases, reader
 from ..plugin_utils._play_variables import HostVariables, PlayVariables
-from ..plugin_utils._registered import MOST, PlayHosts, failure
+from ..plugin_utils._registered import MOST, AllHostsAction, PlayHosts, failure
 from ..plugin_utils._replicas import gather
 
 VARIABLE = "fleet_reports"
@@ -30,12 +28,8 @@ _ROLES = ("vllm_gateway",)
 _FILE_MODE, _FOLDER_MODE = 0o640, 0o750
 
 
-class ActionModule(ActionBase):
+class ActionModule(AllHostsAction):
     """The action ``ascend.fleet.fleet_report``: no connection; looks at every host of the play."""
-
-    TRANSFERS_FILES = False
-    _requires_connection = False
-    _supports_check_mode = True
 
     def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)

@@ -18,7 +18,6 @@ from ..plugin_utils import _fleet_check, _gateway, _host_variables, _locks, _sit
 
 COLLECTION = Path(__file__).resolve().parents[2]
 #: Hosts beside the NPU hosts whose variables are checked.
-_OTHER_GROUPS = ("artifact_mirrors", "gateways", "monitoring")
 
 
 def stale_copy(playbook_dir: str, loaded: Path = COLLECTION) -> Optional[inventory.Mistake]:
@@ -68,7 +67,7 @@ class ActionModule(ActionBase):
         groups = to_native_types(dict(task_vars.get("groups", {})))
         npu_hosts = groups.get("npu_hosts", [])
         reader = _host_variables.Reader(task_vars.get("hostvars"), self._templar, self._loader)
-        others = (name for group in _OTHER_GROUPS for name in groups.get(group, []))
+        others = (name for group in inventory.OTHER_GROUPS for name in groups.get(group, []))
         hosts = [reader.host(name) for name in dict.fromkeys([*npu_hosts, *others])]
         mistakes = inventory.validate_fleet(groups, hosts)
         stale = stale_copy(str(task_vars.get("playbook_dir", "")))

@@ -8,22 +8,16 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Mapping, Optional, Sequence
 
-from ansible.plugins.action import ActionBase
-
 from ..module_utils._base.native import to_native_types
 from ..module_utils._base.progress import duration
 from ..module_utils._upgrade import course, window
 from ..plugin_utils._progress_lines import display
-from ..plugin_utils._registered import PlayHosts
+from ..plugin_utils._registered import AllHostsAction, PlayHosts
 from ..plugin_utils._upgrade_hosts import CHANGE, OUTCOME, STATE, Hosts
 
 
-class ActionModule(ActionBase):
+class ActionModule(AllHostsAction):
     """The action ``ascend.fleet.fleet_wave``: no connection; looks at every host of the wave."""
-
-    TRANSFERS_FILES = False
-    _requires_connection = False
-    _supports_check_mode = True
 
     def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)

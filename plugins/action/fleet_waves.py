@@ -8,23 +8,18 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Mapping, Optional
 
-from ansible.plugins.action import ActionBase
-
 from ..module_utils._base.native import to_native_types
 from ..module_utils._serving import waves
 from ..module_utils._serving.settings import ServingError
 from ..module_utils._upgrade import lease, window
 from ..plugin_utils import _controller, _wave_plan
 from ..plugin_utils._progress_lines import display
+from ..plugin_utils._registered import AllHostsAction
 from ..plugin_utils._upgrade_hosts import Hosts
 
 
-class ActionModule(ActionBase):
+class ActionModule(AllHostsAction):
     """The action ``ascend.fleet.fleet_waves``: no connection; looks at every host of the play."""
-
-    TRANSFERS_FILES = False
-    _requires_connection = False
-    _supports_check_mode = True
 
     def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from ..plugin_utils._live import LiveAction
+from ..plugin_utils._detached import TransferAction
 
 
-class ActionModule(LiveAction):
+class ActionModule(TransferAction):
     """The action of ``ascend.fleet.image_load``."""
 
     MODULE = "ascend.fleet.image_load"

@@ -16,13 +16,13 @@ from ..module_utils._artifacts import names, stores
 from ..module_utils._artifacts.errors import ArtifactError
 from ..module_utils._artifacts.manifest import Manifest, parse_manifest
 from ..module_utils._base import progress
-from ..plugin_utils._live import LiveAction
+from ..plugin_utils._detached import TransferAction
 
 # What is sent with one command: so much that the command costs little, so little that it can be held in memory.
 CHUNK = 32 * 1024 * 1024
 
 
-class ActionModule(LiveAction):
+class ActionModule(TransferAction):
     """The action of ``ascend.fleet.lfs_artifact``."""
 
     MODULE = "ascend.fleet.lfs_artifact"

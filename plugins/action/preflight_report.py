@@ -9,7 +9,6 @@ import json
 import os
 from typing import Any, Mapping, Optional
 
-from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import lookup_loader
 
 from ..module_utils._base.files import write_atomically
@@ -19,18 +18,14 @@ from ..module_utils._preflight import report as _preflight
 from ..plugin_utils import _site_checks, _tables
 from ..plugin_utils._play_variables import HostVariables, PlayVariables
 from ..plugin_utils._preflight_plan import HostSettings, findings_of_all, settings_of
-from ..plugin_utils._registered import PlayHosts, unread, wrong_strategy
+from ..plugin_utils._registered import AllHostsAction, PlayHosts, unread
 
 #: Roles whose settings decide what a host needs, and which the play may leave to another one.
 _ROLES = ("model_artifacts", "vllm_serve", "vllm_gateway", "npu_preflight")
 
 
-class ActionModule(ActionBase):
+class ActionModule(AllHostsAction):
     """The action ``ascend.fleet.preflight_report``: no connection; looks at every host of the play."""
-
-    TRANSFERS_FILES = False
-    _requires_connection = False
-    _supports_check_mode = True
 
     def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
@@ -49,10 +44,6 @@ class ActionModule(ActionBase):
             },
             required_if=[("check", True, ("result_variable",))],
         )
-        wrong = wrong_strategy(self._task)
-        if wrong:
-            result.update(failed=True, msg=wrong)
-            return result
         findings: dict[str, Any] = {}
         settings: dict[str, HostSettings] = {}
         report = to_native_types(options["report"])

@@ -8,21 +8,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Mapping, Optional, Sequence
 
-from ansible.plugins.action import ActionBase
-
 from ..module_utils._base.native import to_native_types
 from ..module_utils._upgrade import back, window
 from ..plugin_utils._progress_lines import display
-from ..plugin_utils._registered import PlayHosts, failure
+from ..plugin_utils._registered import AllHostsAction, PlayHosts, failure
 from ..plugin_utils._upgrade_hosts import STATE, Hosts
 
 
-class ActionModule(ActionBase):
+class ActionModule(AllHostsAction):
     """The action ``ascend.fleet.rollback_plan``: no connection; looks at every host of the play."""
-
-    TRANSFERS_FILES = False
-    _requires_connection = False
-    _supports_check_mode = True
 
     def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)

@@ -7,20 +7,14 @@ from __future__ import annotations
 
 from typing import Any, Mapping, Optional
 
-from ansible.plugins.action import ActionBase
-
 from ..module_utils._base.native import to_native_types
 from ..module_utils._serving import smoke_table
 from ..plugin_utils import _tables
-from ..plugin_utils._registered import PlayHosts, failure
+from ..plugin_utils._registered import AllHostsAction, PlayHosts, failure
 
 
-class ActionModule(ActionBase):
+class ActionModule(AllHostsAction):
     """The action ``ascend.fleet.smoke_report``: no connection; looks at every host of the play."""
-
-    TRANSFERS_FILES = False
-    _requires_connection = False
-    _supports_check_mode = True
 
     def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)

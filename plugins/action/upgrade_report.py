@@ -10,7 +10,7 @@ import re
 from datetime import datetime
 from typing import Any, Mapping, Optional, Sequence
 
-from ansible.plugins.action import ActionBase
+from ansible.utils.vars import load_extra_vars
 
 from ..module_utils._base.files import write_atomically
 from ..module_utils._base.native import to_native_types
@@ -18,7 +18,7 @@ from ..module_utils._upgrade import plan_table, report, samples, window
 from ..plugin_utils import _locks, _tables
 from ..plugin_utils._host_releases import Releases, reader
 from ..plugin_utils._play_variables import PlayVariables
-from ..plugin_utils._registered import PlayHosts
+from ..plugin_utils._registered import AllHostsAction, PlayHosts
 from ..plugin_utils._upgrade_hosts import CONVERGED, SAMPLE, SAMPLE_AFTER, SAMPLES, SAMPLES_AFTER, STATE, Hosts
 
 VARIABLE = "fleet_reports"
@@ -26,12 +26,8 @@ _ROLES = ("model_artifacts", "vllm_image", "vllm_serve")
 _NUMBER = re.compile(r"@(\d+)\.service\Z")
 
 
-class ActionModule(ActionBase):
+class ActionModule(AllHostsAction):
     """The action ``ascend.fleet.upgrade_report``: no connection; looks at every host of the play."""
-
-    TRANSFERS_FILES = False
-    _requires_connection = False
-    _supports_check_mode = True
 
     def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
@@ -67,10 +63,20 @@ class ActionModule(ActionBase):
                 result.update(_save(found, plan_table.markdown(found), _folder(options, known), "plan"))
             return result
         whole = done(known, options)
+        if whole["outcome"] == report.GOOD and self._of_this_run_alone(options):
+            whole["notes"].append(
+                "fleet_release: %s was given for this run alone. Set it in the inventory: site.yml takes the fleet to "
+                "what stands there" % options["release"]
+            )
         _tables.show(report.lines(whole))
         result["report"] = whole
         result.update(_save(whole, report.markdown(whole), _folder(options, known), "report"))
         return result
+
+    def _of_this_run_alone(self, options: Mapping[str, Any]) -> bool:
+        """Whether the release of an upgrade is one of the command line's extra variables, which no later run has."""
+        given = load_extra_vars(self._loader).get("fleet_release")
+        return options["kind"] == "upgrade" and str(given) == options["release"]
 
 
 def _folder(options: Mapping[str, Any], task_vars: Mapping[str, Any]) -> str:

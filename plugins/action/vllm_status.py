@@ -7,24 +7,19 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from ansible.plugins.action import ActionBase
-
 from ..module_utils._drift.findings import DRIFT
 from ..module_utils._preflight import report as preflight
 from ..module_utils._serving import status
 from ..plugin_utils import _drift_report, _queries, _tables
 from ..plugin_utils._play_variables import PlayVariables
+from ..plugin_utils._registered import AllHostsAction
 from ..plugin_utils._replicas import gather
 
 _ROLES = ("vllm_gateway",)
 
 
-class ActionModule(ActionBase):
+class ActionModule(AllHostsAction):
     """The action ``ascend.fleet.vllm_status``: no connection; looks at every host of the play."""
-
-    TRANSFERS_FILES = False
-    _requires_connection = False
-    _supports_check_mode = True
 
     def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)

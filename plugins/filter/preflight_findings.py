@@ -138,13 +138,8 @@ def preflight_findings(
     if not isinstance(ignored, list):
         raise AnsibleFilterError("preflight_findings: ignore is %r; needed a list of ids" % (ignored,))
     try:
-        serving = Settings(
-            profile=to_native_types(profile),
-            options=to_native_types(options) or {},
-            replicas=None if replicas in (None, "") else int(replicas),
-            first_port=None if first_port in (None, "") else int(first_port),
-            skip_unhealthy=bool(skip_unhealthy),
-        )
+        given = {"profile": profile, "options": options or {}, "replicas": replicas, "first_port": first_port}
+        serving = Settings.of({**to_native_types(given), "skip_unhealthy": bool(skip_unhealthy)})
         chosen = Chosen(
             serving=serving,
             generation=to_native_types(generation) or None,

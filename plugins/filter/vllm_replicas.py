@@ -198,16 +198,10 @@ def vllm_replicas(
     problems = check_values({"vllm_serve_" + name: value for name, value in chosen.items()})
     if problems:
         raise AnsibleFilterError("vllm_replicas: %s" % "; ".join(problem.text() for problem in problems))
-    for name in chosen.keys() & {"replicas", "first_port", "stop_seconds", "chip_wait_seconds", "watchdog_port"}:
-        chosen[name] = int(chosen[name])
     if "skip_unhealthy" in chosen:
         chosen["skip_unhealthy"] = boolean(chosen["skip_unhealthy"])
-    settings = Settings(
-        image=to_native_types(image) or "",
-        weights=to_native_types(weights) or "",
-        weights_content=to_native_types(weights_content) or "",
-        **chosen,
-    )
+    built = {"image": image, "weights": weights, "weights_content": weights_content}
+    settings = Settings.of({**to_native_types(built), **chosen})
     try:
         units = plan.plan_replicas(to_native_types(node), to_native_types(release), settings)
     except ValueError as exc:

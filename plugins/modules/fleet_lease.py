@@ -138,7 +138,7 @@ def carry_out(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
     claim = lease.Claim(
         params["holder"], params["controller"], params["change"] or "", params["what"], params["process"]
     )
-    with nullcontext() if check else state.alone():
+    with nullcontext() if check else state.folder_lock():
         before: Optional[dict[str, Any]] = lease.read()
         now = time.time()
         if params["state"] == "released":

@@ -213,6 +213,7 @@ from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils._base.record_result import result_of
 from ..module_utils._upgrade import deployment, state
 
 ARGUMENTS: dict[str, Any] = {
@@ -271,29 +272,22 @@ def next_state(
 def record(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
     """Record it; returns the module's result."""
     wanted = given(params)
-    with nullcontext() if check else state.alone():
+    with nullcontext() if check else state.folder_lock():
         before = state.read()
         after = next_state(params, before, wanted, time.time())
-        changed = after != before
+        kept = False
         removed: list[str] = []
         if wanted is not None:
             # First what the state names, then the state, then what it names no more.
-            changed |= not deployment.is_kept(wanted.digest) if check else deployment.keep(wanted)
+            kept = not deployment.is_kept(wanted.digest) if check else deployment.keep(wanted)
         if not check:
             if after != before:
                 state.write(after)
             removed = deployment.prune(state.needed(after))
-    result = {"changed": changed or bool(removed), "state": after, "removed": removed}
-    result["diff"] = {
-        "before_header": state.path_of(),
-        "after_header": state.path_of(),
-        "before": state.dump(before),
-        "after": state.dump(after),
-    }
+    result = result_of(state.path_of(), before, after, state.dump, begins=params["state"] == "begun")
+    result.update(changed=result["changed"] or kept or bool(removed), removed=removed)
     if wanted is not None:
         result["digest"] = wanted.digest
-    if params["state"] == "begun":
-        result["goes_on"] = bool(before["change"]) and after["change"]["began"] == before["change"]["began"]
     return result
 
 

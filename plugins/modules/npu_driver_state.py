@@ -135,6 +135,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils._base.record_result import result_of
 from ..module_utils._driver import pollers, record
 from ..module_utils._driver.host import BOOT_ID
 from ..module_utils._host.systemd import Systemd, SystemdError
@@ -200,7 +201,7 @@ def note(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
     boot_id = (Host().read(BOOT_ID) or "").strip()
     systemd = Systemd(timeout=60)
     acted = False
-    with nullcontext() if check else fleet_state.alone():
+    with nullcontext() if check else fleet_state.folder_lock():
         before = record.read()
         after = next_record(params, before, boot_id, time.time(), systemd)
         # What is stopped is noted before, and what is started is forgotten only with the change.
@@ -211,20 +212,9 @@ def note(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
             acted = pollers.stop(systemd, change["pollers"], check=check)
         if change and params["state"] == "serving":
             acted = pollers.restore(systemd, change["pollers"], change["units"], check=check)
-    result: dict[str, Any] = {
-        "changed": acted or after != before,
-        "state": after,
-        "run": record.token(after["change"]) if after["change"] else "",
-        "boot_id": boot_id,
-        "diff": {
-            "before_header": record.path_of(),
-            "after_header": record.path_of(),
-            "before": fleet_state.dump(before),
-            "after": fleet_state.dump(after),
-        },
-    }
-    if params["state"] == "begun":
-        result["goes_on"] = bool(before["change"]) and after["change"]["began"] == before["change"]["began"]
+    result = result_of(record.path_of(), before, after, fleet_state.dump, begins=params["state"] == "begun")
+    result.update(changed=acted or result["changed"], boot_id=boot_id)
+    result["run"] = record.token(after["change"]) if after["change"] else ""
     return result
 
 

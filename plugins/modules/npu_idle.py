@@ -70,6 +70,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._node import collect
 from ..module_utils._node.host import Host
+from ..module_utils._npu.hardware import RESET_SCOPE
 from ..module_utils._npu.idle import busy_chips
 
 
@@ -97,8 +98,8 @@ def main() -> None:
         if elapsed >= params["timeout"]:
             module.fail_json(
                 msg="found chips in use after %d s: %s; needed them free for the next engine. Fix: stop the holder; "
-                "where none shows, see `npu-smi info` and dmesg, and reset the chip with `npu-smi set -t reset` or "
-                "reboot" % (elapsed, "; ".join(busy)),
+                "where none shows, see `npu-smi info` and dmesg, drain and stop every replica of the host, and reset "
+                "the chip with `npu-smi set -t reset` or reboot (%s)" % (elapsed, "; ".join(busy), RESET_SCOPE),
                 busy=busy,
                 elapsed=elapsed,
             )

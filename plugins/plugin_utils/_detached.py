@@ -17,6 +17,8 @@ from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
 from ..module_utils._base import detached
+from ..module_utils._base import progress as _progress
+from ._progress_lines import Teller, display, lines_for
 
 Progress = TypeVar("Progress", list[Any], dict[str, Any])
 # Short work is noticed at once, long work is not asked about often.
@@ -168,14 +170,19 @@ class DetachedAction(ActionBase):
         """
         if self._task.check_mode or self._task.async_val:
             return self._module(arguments, task_vars), False
-        followed = False
+        seen = self._check_settled(arguments, task_vars)
+        if seen.get("failed") or seen.get("unreachable") or seen.get("settled"):
+            return seen, False
+        seen = self._run_detached(self.MODULE, arguments, task_vars, limit_seconds, on_progress)
+        seen.pop("invocation", None)
+        return seen, True
+
+    def _check_settled(self, arguments: Mapping[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Ask the module whether there is anything to do; it also removes what ended jobs have left on the host."""
         seen = self._module(dict(arguments, check_settled=True, progress=self._progress_path()), task_vars)
-        if not (seen.get("failed") or seen.get("unreachable") or seen.get("settled")):
-            seen = self._run_detached(self.MODULE, arguments, task_vars, limit_seconds, on_progress)
-            followed = True
         # What the caller gave is what the result shows, not what was asked in between.
         seen.pop("invocation", None)
-        return seen, followed
+        return seen
 
     def get_shell_option(self, option: str, default: Any = None) -> Any:
         """An option of the shell; every job gets a folder of its own below the configured ``async_dir``."""
@@ -219,20 +226,26 @@ class DetachedAction(ActionBase):
         job = job_of(answer)
         if answer.get("failed") or answer.get("unreachable") or job is None:
             return answer
-        if not self._wait(job, on_progress):
+        missing = self._wait(job, on_progress, limit_seconds)
+        if missing:
             self._remove(job)
             return {
                 "failed": True,
-                "msg": "found no process and no result of the work that was started on the host; needed one of them. "
+                "msg": "found %s of the work that was started on the host; needed one of them. "
                 "The host was restarted, or the process was killed (see dmesg for out of memory). "
-                "Fix: run again; what was done is kept.",
+                "Fix: run again; what was done is kept." % missing,
             }
         result = self._result(job, task_vars)
         self._remove(job)
         return result
 
-    def _wait(self, job: Job, on_progress: Callable[[str], None]) -> bool:
-        """Follow the job until it has ended; return whether it has left a result."""
+    def _wait(self, job: Job, on_progress: Callable[[str], None], limit_seconds: int) -> str:
+        """Follow the job until it has ended; return what is missing, or an empty text where it has left a result.
+
+        Where the host does not show its processes, a job that was killed looks like one that works: there the job has
+        ended when the host would have killed it.
+        """
+        began = time.monotonic()
         marker = "ascend-fleet-%s" % secrets.token_hex(8)
         command = status_command(job, marker)
         heard = time.monotonic()
@@ -255,9 +268,11 @@ class DetachedAction(ActionBase):
                 last = status.progress
                 on_progress(status.progress)
             if status.ended:
-                return True
+                return ""
             if status.is_gone:
-                return False
+                return "no process and no result"
+            if status.alive is None and heard - began > limit_seconds + LOST_SECONDS:
+                return "no process list and, %d s after its limit of %d s, no result" % (LOST_SECONDS, limit_seconds)
 
     def _result(self, job: Job, task_vars: dict[str, Any]) -> dict[str, Any]:
         """Fetch the result of a job that has ended."""
@@ -296,6 +311,35 @@ class DetachedAction(ActionBase):
                 raise
             self._connection.reset()
             return None
+
+
+class TransferAction(DetachedAction):
+    """The action of a module with the options ``check_settled``, ``progress``, ``timeout`` and the result ``settled``.
+
+    The module first says whether everything is settled. When it is, that is all. Otherwise it is started detached, so
+    that it goes on when this controller goes away, and lines say how far it is.
+    """
+
+    TRANSFERS_FILES = False
+    #: What lines call the work, where the arguments do not say it.
+    TITLE = ""
+    #: What the module may take beside what its option ``timeout`` limits: waiting for another run, hashing.
+    SPARE_SECONDS = 7200
+
+    def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
+        super().run(tmp, task_vars)
+        known, arguments = task_vars or {}, self._arguments()
+        teller = self._teller(arguments, known)
+        limit = int(arguments.get("timeout") or 86400) + self.SPARE_SECONDS
+        return self._look_or_follow(arguments, known, limit, lambda text: teller.tell(_progress.parse(text)))[0]
+
+    def _title(self, arguments: Mapping[str, Any]) -> str:
+        return self.TITLE
+
+    def _teller(self, arguments: Mapping[str, Any], task_vars: Mapping[str, Any]) -> Teller:
+        # Lines name host and transfer: the task's headline may come later, with the first result.
+        host = str(task_vars.get("inventory_hostname", ""))
+        return Teller(host, self._title(arguments), display.display, lines_for(self, task_vars))
 
 
 def read_progress(text: str, nothing: Progress) -> Progress:

@@ -48,7 +48,7 @@ def wanted_of(variables: Mapping[str, Any]) -> Wanted:
     chosen = role_settings(variables, "vllm_serve", ("image", "weights"))
     return Wanted(
         host=settings_of(variables),
-        serving=Settings(**{k: v for k, v in serving.items() if v not in (None, "")}),
+        serving=Settings.of(serving),
         root=str(role_settings(variables, "model_artifacts", ("root",))["root"]),
         image=str(chosen["image"] or ""),
         weights=str(chosen["weights"] or ""),

@@ -158,7 +158,7 @@ def settings_of(variables: Mapping[str, Any]) -> HostSettings:
     gateway = role_settings(variables, "vllm_gateway", ("placement", "port"))
     return HostSettings(
         generation=str(variables["npu_generation"]) if variables.get("npu_generation") else None,
-        serving=Settings(**{k: v for k, v in serving.items() if v not in (None, "")}),
+        serving=Settings.of(serving),
         ignore=[*own["ignore"], *(STARTED_BY_HAND if own["takeover"] else ())],
         artifacts_path=own["artifacts_path"],
         artifacts_bytes=int(own["artifacts_gib"] * _GIB),

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import Any, Mapping, Optional
 
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
 from ..module_utils._base.native import to_native_types
 
 #: Of a longer message a report shows so many characters.
@@ -38,20 +41,33 @@ def unread(result: Any) -> Optional[str]:
     return words if result.get("unreachable") else "reading it failed: %s" % words
 
 
-def wrong_strategy(task: Any) -> Optional[str]:
-    """Why a task cannot report on all hosts of its play; None where it can."""
-    strategy = str(task.get_play().strategy).rsplit(".", 1)[-1]
-    if strategy in _STRATEGIES:
-        return None
-    return (
-        "found strategy %s; needed linear (the default) or debug: with others the hosts are not at the same task when "
-        "the report is made, and those that are behind would be reported as not checked. Fix: remove `strategy` from "
-        "the play, and the variable ANSIBLE_STRATEGY or `strategy` in ansible.cfg" % strategy
-    )
+class AllHostsAction(ActionBase):
+    """An action that runs once, on the controller, and looks at the results of all hosts of its play.
+
+    Raises AnsibleActionFail under a strategy with which hosts are at different tasks.
+    """
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        strategy = str(self._task.get_play().strategy).rsplit(".", 1)[-1]
+        if strategy not in _STRATEGIES:
+            raise AnsibleActionFail(
+                "found strategy %s; needed linear (the default) or debug: with others the hosts are not at the same "
+                "task when the results are read, and those that are behind would count as not checked. Fix: remove "
+                "`strategy` from the play, and the variable ANSIBLE_STRATEGY or `strategy` in ansible.cfg" % strategy
+            )
+        return result
 
 
 class PlayHosts:
-    """The hosts of a play: all of them, those that have not failed, and those whose turn it is."""
+    """The hosts of a play: all of them, those that have not failed, and those whose turn it is.
+
+    For an action that is an AllHostsAction: with other strategies a host may only be behind.
+    """
 
     def __init__(self, task_vars: Mapping[str, Any]) -> None:
         self.everyone = [str(h) for h in task_vars.get("ansible_play_hosts_all") or []]

@@ -255,7 +255,9 @@ def goes_back(serving, name, release, *options, bad=(), allowed_out=ALLOWED_OUT)
     ("name", "release", "options"),
     [
         # --limit leaves out localhost too, where what the run knows of itself is kept.
-        pytest.param("engine answers garbage", "upgrade_garbage", ("--limit", "npu_hosts"), marks=thorough, id="garbage"),
+        pytest.param(
+            "engine answers garbage", "upgrade_garbage", ("--limit", "npu_hosts"), marks=thorough, id="garbage"
+        ),
         pytest.param("engine never ready", "upgrade_never_ready", (), marks=thorough, id="never-ready"),
     ],
 )

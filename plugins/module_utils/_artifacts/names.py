@@ -83,11 +83,6 @@ def repository_path(url: str) -> str:
     return "/".join(names)
 
 
-def repository_name(url: str) -> str:
-    """Return the last part of a repository's path, for people: it identifies nothing."""
-    return repository_path(url).rpartition("/")[2]
-
-
 def repository_folder(url: str, revision: str) -> str:
     """Return a folder name for the repository at ``revision``, which no other repository has.
 

@@ -90,11 +90,6 @@ class Version:
         """The build number, or None."""
         return self._build or None
 
-    @property
-    def is_prerelease(self) -> bool:
-        """Whether it is an alpha, beta, test version or release candidate."""
-        return any(rank < 0 for rank, _number in self._parts)
-
     def same_release(self, other: Version) -> bool:
         """Whether both are builds of one version: 21.0.4 and 21.0.4.B030."""
         return (self._inner, self._parts) == (other._inner, other._parts)

@@ -21,7 +21,7 @@ from .._base import command
 from .._base.files import remove, write_atomically
 from .._base.text import printable
 from .._upgrade.deployment import FOLDER
-from .._upgrade.state import alone
+from .._upgrade.state import folder_lock
 
 FOLDER_NAME = "driver"
 RECORD, SCRIPT_NAME, BEGAN, EXIT, LOG = "record.json", "run.sh", "began", "exit", "log"
@@ -179,7 +179,7 @@ class Installation:
             raise InstallerError(
                 "found the path %r; needed one of letters, digits and ._+@=:,- alone. Fix: move the package" % path
             )
-        with alone(self._root):
+        with folder_lock(self._root):
             found = self.look()
             if found.state in (STARTING, RUNNING) or found.done:
                 return False

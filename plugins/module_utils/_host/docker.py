@@ -326,11 +326,6 @@ def empty_info() -> dict[str, Any]:
     return {k: list(v) if isinstance(v, list) else v for k, v in _INFO_EMPTY.items()}
 
 
-def parse_containers(text: str) -> list[dict[str, Any]]:
-    """``docker container inspect …`` in our words."""
-    return [_container(raw) for raw in _objects(text)]
-
-
 def _container(raw: dict[str, Any]) -> dict[str, Any]:
     config = raw.get("Config") or {}
     host = raw.get("HostConfig") or {}
@@ -421,11 +416,6 @@ def parse_images(text: str) -> list[dict[str, Any]]:
         if repository and repository != "<none>" and tag != "<none>":
             image["tags"].append("%s:%s" % (repository, tag))
     return [dict(i, tags=sorted(set(i["tags"]))) for i in images.values()]
-
-
-def parse_image_inspect(text: str) -> list[dict[str, Any]]:
-    """``docker image inspect …`` in our words."""
-    return [_image(raw) for raw in _objects(text)]
 
 
 def _image(raw: dict[str, Any]) -> dict[str, Any]:

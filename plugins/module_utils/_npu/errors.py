@@ -9,6 +9,7 @@ import re
 from typing import Optional
 
 from .._base.text import is_text, printable
+from .hardware import RESET_SCOPE
 
 _CODE = re.compile(r"\bret(?:\s+is|\s*=|\s*:)?\s*(-[0-9]{3,5})\b")
 
@@ -72,7 +73,11 @@ _CODES: dict[int, tuple[str, str]] = {
     ),
     -8001: ("The driver refused a parameter.", "Check the card and chip numbers against `npu-smi info -m`."),
     -8002: ("npu-smi was not run with sufficient rights.", "Run it as root, or as a member of the driver's group."),
-    -8006: ("A card did not answer in time.", "Look into dmesg; reset the card or power-cycle the host."),
+    -8006: (
+        "A card did not answer in time.",
+        "Look into dmesg; drain and stop every replica of the host, then reset the card or power-cycle the host (%s)."
+        % RESET_SCOPE,
+    ),
     -8007: ("There is no such card.", "Check the card number against `npu-smi info -l`."),
     -8008: (
         "The driver sees no such device: a card may have dropped off the bus.",

@@ -43,6 +43,9 @@ MOUNT_SOURCES: dict[str, str] = {
     "/etc/hccn.conf": "file",
 }
 
+# What resetting one NPU takes along. Every text that says to reset one carries it, and stops the replicas first.
+RESET_SCOPE = "on Atlas 800 A2 resetting one NPU resets every NPU of the host"
+
 # An idle chip reports between 2.9 and 4.2 GB as used, by chip type; more than this means that someone uses it.
 IDLE_HBM_MB = 5120
 

@@ -123,8 +123,7 @@ def _smi_fails(f: Facts) -> Iterator[Found]:
     "A chip is faulty",
     what="Health Alarm or Critical: the chip has a fault that interrupts or will interrupt service.",
     fix="read the fault with `npu-smi info -t health -i NPU -c CHIP`; drain and stop every replica of the host, then "
-    "reset the card or power-cycle the host (on Atlas 800 A2 resetting one card resets every NPU of the host); if the "
-    "fault stays, have the card exchanged",
+    "reset the card or power-cycle the host (%s); if the fault stays, have the card exchanged" % _hardware.RESET_SCOPE,
     needs=("npu",),
 )
 def _health_bad(f: Facts) -> Iterator[Found]:
@@ -179,10 +178,10 @@ def _health(f: Facts, words: set[str]) -> Iterator[Found]:
 
 
 def _reset(f: Facts, otherwise: str) -> str:
-    """How a card is reset. It may take other NPUs of the host along, so nothing may be served meanwhile."""
+    """The advice to reset: it may take other NPUs of the host along, so nothing may be served meanwhile."""
     units = sorted(u["name"] for u in (f.node.get("systemd") or {}).get("units") or [] if u.get("active") == "active")
     stop = " (`systemctl stop %s`)" % " ".join(units) if units else ""
-    why = " (on Atlas 800 A2 resetting one card resets every NPU of the host)" if f.generation != "a3" else ""
+    why = " (%s)" % _hardware.RESET_SCOPE if f.generation != "a3" else ""
     return "drain and stop every replica of the host%s, then reset the card %s%s" % (stop, otherwise, why)
 
 
@@ -262,8 +261,7 @@ def _held_process(f: Facts) -> Iterator[Found]:
     what="More HBM is in use than an idle chip needs, and no process shows: it lives in another container, or "
     "a dead one left it.",
     fix="wait a minute and look again; `docker ps`, `fuser -v /dev/davinci*`; if it stays, drain and stop every "
-    "replica of the host, then reset the card or reboot (on Atlas 800 A2 resetting one card resets every NPU of the "
-    "host)",
+    "replica of the host, then reset the card or reboot (%s)" % _hardware.RESET_SCOPE,
     needs=("npu",),
 )
 def _memory_unowned(f: Facts) -> Iterator[Found]:

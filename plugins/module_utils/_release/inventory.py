@@ -13,8 +13,10 @@ from .names import closest, misspelt
 from .problems import Problem, quote
 from .variables import RULES, check_values
 
-#: The groups that playbooks name.
-GROUPS = ("npu_hosts", *("atlas_" + generation for generation in GENERATIONS), "artifact_mirrors", "gateways")
+#: Groups whose hosts need not be NPU servers.
+OTHER_GROUPS = ("artifact_mirrors", "gateways", "monitoring")
+#: Every group that the playbooks know.
+GROUPS = ("npu_hosts", *("atlas_" + generation for generation in GENERATIONS), *OTHER_GROUPS)
 ROLES = (
     "artifact_fetch", "artifact_mirror", "fleet_monitoring", "model_artifacts", "npu_driver", "npu_preflight",
     "vllm_bench", "vllm_gateway", "vllm_image", "vllm_serve", "vllm_smoke",

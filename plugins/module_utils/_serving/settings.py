@@ -18,6 +18,10 @@ class ServingError(ValueError):
     """What was asked for cannot run; the message says what was found, what is needed and what to do."""
 
 
+#: Settings that a template may have made a text.
+_NUMBERS = frozenset(("replicas", "first_port", "stop_seconds", "chip_wait_seconds", "watchdog_port"))
+
+
 @dataclass(frozen=True)
 class Settings:
     """What the operator chooses beside the release. A layout needs neither ``image`` nor ``weights``."""
@@ -48,6 +52,16 @@ class Settings:
     access: str = "open"
     access_gateways: Sequence[str] = ()
     access_from: Sequence[str] = ()
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Settings:
+        """The settings by these values of the role's variables; what is None or empty text keeps its default.
+
+        Raises ValueError for a number that is none, TypeError for a name that is no setting.
+        """
+        given: dict[str, Any] = {name: value for name, value in values.items() if value not in (None, "")}
+        given.update({name: int(given[name]) for name in _NUMBERS.intersection(given)})
+        return cls(**given)
 
     @property
     def root(self) -> str:

@@ -448,7 +448,7 @@ def save(path: str, state: Mapping[str, Any], what: str) -> None:
 
 
 @contextmanager
-def alone(folder: str = FOLDER, seconds: float = _LOCK_SECONDS) -> Iterator[None]:
+def folder_lock(folder: str = FOLDER, seconds: float = _LOCK_SECONDS) -> Iterator[None]:
     """Keep others from the files of this folder while the body reads and writes them. StateError."""
     try:
         os.makedirs(folder, mode=0o755, exist_ok=True)

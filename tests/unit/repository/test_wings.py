@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -58,6 +59,14 @@ def test_every_file_lies_in_a_wing_and_no_wing_has_an_init() -> None:
     assert {p.relative_to(HOME).parts[0] for p in FILES} == set(USES)
     assert all(len(p.relative_to(HOME).parts) == 2 for p in FILES)
     assert not list(HOME.rglob("__init__.py"))
+
+
+def test_the_architecture_has_a_row_for_every_wing_and_names_every_role_once() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("|")]
+    assert sorted(name.strip("`") for name in rows if name.startswith("`_")) == sorted(USES)
+    (roles,) = (line for line in text.splitlines() if line.startswith("| `roles/` |"))
+    assert {path.name for path in (ROOT / "roles").iterdir() if path.is_dir()} == set(re.findall(r"`(\w+)`", roles))
 
 
 def test_a_file_uses_its_own_wing_and_lower_ones() -> None:

@@ -27,6 +27,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def action_of(plugin: Any, check: bool = False, **arguments: Any) -> Any:
     task = MagicMock(async_val=0, args=arguments, check_mode=check, diff=False)
     task.action = plugin.__name__
+    task.get_play.return_value.strategy = "linear"
     action = plugin.ActionModule(task, MagicMock(), MagicMock(), MagicMock(), MagicMock(), MagicMock())
     action._connection._shell.tmpdir = None
     return action

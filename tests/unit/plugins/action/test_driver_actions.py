@@ -116,6 +116,7 @@ def run(monkeypatch, plugin, hosts, alive=None, check_mode=False, gateways=None,
     monkeypatch.setattr(driver_gate, "reader", lambda *_a: release)
     task = MagicMock(async_val=0, args={"release": "new", **args}, check_mode=check_mode, diff=False)
     task.action = "ascend.fleet.x"
+    task.get_play.return_value.strategy = "linear"
     action = plugin.ActionModule(task, MagicMock(), MagicMock(), MagicMock(), MagicMock(), MagicMock())
     action._connection._shell.tmpdir = None
     names = list(hosts)

@@ -40,6 +40,7 @@ def run(hostvars, check_mode=False, **args):
     arguments = {"new": ["n1"], "old": ["o1"], "minutes": 10, **args}
     task = MagicMock(async_val=0, args=arguments, check_mode=check_mode, diff=False)
     task.action = "ascend.fleet.fleet_bake"
+    task.get_play.return_value.strategy = "linear"
     action = plugin.ActionModule(task, MagicMock(), MagicMock(), MagicMock(), MagicMock(), MagicMock())
     action._connection._shell.tmpdir = None
     return action.run(task_vars={"hostvars": hostvars, "ansible_play_hosts_all": list(hostvars)})

@@ -101,6 +101,7 @@ def run(monkeypatch, hosts, alive=None, check_mode=False, groups=None, gateways=
     monkeypatch.setattr(plugin, "reader", lambda *_a: read)
     task = MagicMock(async_val=0, args={"release": "new", **args}, check_mode=check_mode, diff=False)
     task.action = "ascend.fleet.fleet_gate"
+    task.get_play.return_value.strategy = "linear"
     action = plugin.ActionModule(task, MagicMock(), MagicMock(), MagicMock(), MagicMock(), MagicMock())
     action._connection._shell.tmpdir = None
     names = list(hosts)

@@ -61,6 +61,7 @@ def run(monkeypatch, hosts, check_mode=False, alive=None, others=(), variables=N
     monkeypatch.setattr(plugin, "reader", lambda *_a: lambda _name, _variables: release)
     task = MagicMock(async_val=0, args={**OPTIONS, **args}, check_mode=check_mode, diff=False)
     task.action = "ascend.fleet.fleet_report"
+    task.get_play.return_value.strategy = "linear"
     action = plugin.ActionModule(task, MagicMock(), MagicMock(), MagicMock(), MagicMock(), MagicMock())
     action._connection._shell.tmpdir = None
     names = list(hosts)

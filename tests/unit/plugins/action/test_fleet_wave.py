@@ -20,6 +20,7 @@ def act(monkeypatch, hostvars, alive=None, everyone=None, **args):
     monkeypatch.setattr(plugin.display, "display", lambda _line: None)
     task = MagicMock(async_val=0, args={"hosts": list(hostvars), **args}, check_mode=False, diff=False)
     task.action = "ascend.fleet.fleet_wave"
+    task.get_play.return_value.strategy = "linear"
     action = plugin.ActionModule(task, MagicMock(), MagicMock(), MagicMock(), MagicMock(), MagicMock())
     action._connection._shell.tmpdir = None
     names = everyone or list(hostvars)

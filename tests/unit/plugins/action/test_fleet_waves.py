@@ -25,6 +25,7 @@ def said(monkeypatch):
 def run(hostvars, check_mode=False, groups=None, **args):
     task = MagicMock(async_val=0, args={"variable": "planned", **args}, check_mode=check_mode, diff=False)
     task.action = "ascend.fleet.fleet_waves"
+    task.get_play.return_value.strategy = "linear"
     action = plugin.ActionModule(task, MagicMock(), MagicMock(), MagicMock(), MagicMock(), MagicMock())
     action._connection._shell.tmpdir = None
     known = {"hostvars": hostvars, "ansible_play_hosts": list(hostvars), "ansible_play_hosts_all": list(hostvars)}

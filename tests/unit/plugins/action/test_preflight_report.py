@@ -137,14 +137,6 @@ def test_a_report_is_shown_and_written_as_it_was_put_together(shown, tmp_path):
     assert (tmp_path / "r.xml").read_text().count("<failure") == 1
 
 
-@pytest.mark.parametrize("strategy", ["free", "host_pinned", "ansible.builtin.free", "vendor.other.quick"])
-def test_a_strategy_under_which_hosts_are_at_different_tasks_is_refused(shown, strategy):
-    result = run({"h1": good()}, strategy=strategy)
-    assert result["failed"]
-    assert "found strategy %s; needed linear" % strategy.rsplit(".", 1)[-1] in result["msg"]
-    assert shown == []
-
-
 @pytest.mark.parametrize("strategy", ["linear", "debug", "ansible.builtin.linear"])
 def test_a_strategy_that_keeps_hosts_together_is_taken(shown, strategy):
     assert run({"h1": good()}, strategy=strategy)["report"]["worst"] == "ok"

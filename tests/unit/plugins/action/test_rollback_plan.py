@@ -43,6 +43,7 @@ def said(monkeypatch):
 def run(hostvars, alive=None, check=False, **args):
     task = MagicMock(async_val=0, args=args, check_mode=check, diff=False)
     task.action = "ascend.fleet.rollback_plan"
+    task.get_play.return_value.strategy = "linear"
     action = plugin.ActionModule(task, MagicMock(), MagicMock(), MagicMock(), MagicMock(), MagicMock())
     action._connection._shell.tmpdir = None
     names = list(hostvars)

@@ -38,6 +38,7 @@ def shown(monkeypatch):
 def run(hostvars, alive=None, batch=None, check_mode=False, **args):
     task = MagicMock(async_val=0, args=args, check_mode=check_mode, diff=False)
     task.action = "ascend.fleet.smoke_report"
+    task.get_play.return_value.strategy = "linear"
     action = plugin.ActionModule(task, MagicMock(), MagicMock(), MagicMock(), MagicMock(), MagicMock())
     action._connection._shell.tmpdir = None
     names = list(hostvars)

@@ -40,6 +40,7 @@ def run(monkeypatch, hosts, check_mode=False, diff=False, variables=None, alive=
     monkeypatch.setattr(plugin, "reader", lambda *_a: lambda name, _variables: {"release": name, "serve": {}})
     task = MagicMock(async_val=0, args={"release": "new", **args}, check_mode=check_mode, diff=diff)
     task.action = "ascend.fleet.upgrade_report"
+    task.get_play.return_value.strategy = "linear"
     action = plugin.ActionModule(task, MagicMock(), MagicMock(), MagicMock(), MagicMock(), MagicMock())
     action._connection._shell.tmpdir = None
     names = list(hosts)
@@ -223,3 +224,13 @@ def test_a_folder_that_cannot_be_written_is_a_failure(shown, monkeypatch, tmp_pa
     result = run(monkeypatch, {"h1": changed()}, folder=str(tmp_path / "file"))
     assert result["failed"]
     assert "fleet_reports" in result["msg"]
+
+
+def test_a_release_that_the_inventory_does_not_have_is_noted_where_the_fleet_is_on_it(shown, monkeypatch):
+    monkeypatch.setattr(plugin, "load_extra_vars", lambda _loader: {"fleet_release": "new"})
+    good = {"h1": {"__upgrade_outcome": {"outcome": "good", "kind": "", "why": "", "replicas": {}}}}
+    [note] = [n for n in run(monkeypatch, good)["report"]["notes"] if "inventory" in n]
+    assert note.startswith("fleet_release: new was given for this run alone")
+    back = {"h1": {"__upgrade_outcome": {"outcome": "rolled_back", "kind": "", "why": "x", "replicas": {}}}}
+    for hosts, more in ((back, {}), (good, {"kind": "rollback"})):
+        assert not [n for n in run(monkeypatch, hosts, **more)["report"]["notes"] if "inventory" in n]

@@ -75,7 +75,7 @@ def inspected(**changes: Any) -> dict[str, Any]:
 
 
 def node_with(raw: dict[str, Any], engines: Any = "guide", chips: Any = (0, 1, 2, 3)) -> dict[str, Any]:
-    container = docker.parse_containers(json.dumps([raw]))[0]
+    container = docker._container(raw)
     if engines == "guide":
         engines = [{"pid": 4242, **(engine_of(guide_argv()) or {})}]
     container["engines"] = list(engines)

@@ -152,7 +152,7 @@ def test_what_vanished_meanwhile_is_left_out() -> None:
 
 @pytest.mark.parametrize("text", ["[]", "null", "", '[{"Id": "x"}]'])
 def test_a_bare_container_does_not_break_the_reader(text: str) -> None:
-    for found in _docker.parse_containers(text):
+    for found in map(_docker._container, _docker._objects(text)):
         assert (found["devices"], found["state"], found["pid"]) == ([], "unknown", None)
 
 
@@ -160,10 +160,10 @@ def test_the_cards_of_ascend_docker_runtime_count_as_devices() -> None:
     raw = json.loads(json.dumps(INSPECT))
     raw["HostConfig"].update(Runtime="ascend", Devices=None)
     raw["Config"]["Env"] = ["ASCEND_VISIBLE_DEVICES=0,2-3"]
-    found = _docker.parse_containers(json.dumps([raw]))[0]
+    found = _docker._container(raw)
     assert found["devices"] == ["/dev/davinci0", "/dev/davinci2", "/dev/davinci3"]
     raw["HostConfig"]["Runtime"] = "runc"
-    assert _docker.parse_containers(json.dumps([raw]))[0]["devices"] == []
+    assert _docker._container(raw)["devices"] == []
 
 
 @pytest.mark.parametrize(

@@ -787,7 +787,7 @@ def test_a_card_is_reset_only_when_nothing_is_served(identity: str, generation: 
     assert found["id"] == identity
     stop = "drain and stop every replica of the host (`systemctl stop vllm-qwen3.5@1.service`), then reset the card"
     assert stop in found["fix"]
-    assert ("resetting one card resets every NPU of the host" in found["fix"]) is all_at_once
+    assert ("resetting one NPU resets every NPU of the host" in found["fix"]) is all_at_once
     written = catalogue.CATALOGUE[identity].fix
     assert written.index("drain and stop every replica of the host") < written.index("reset the card")
 

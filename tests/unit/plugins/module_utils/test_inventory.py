@@ -41,6 +41,7 @@ def test_an_inventory_without_npu_hosts_is_one_mistake(found):
         ({"atlas_a2": ["h1"]}, {"fleet_relase": "x"}, "Did you mean `fleet_release`?"),
         ({"atlas_a2": ["h1"]}, {"vllm_serve_something": 1}, "a variable that a role of this collection knows"),
         ({"atlas_a2": ["h1"], "altas_a3": ["h9"]}, {}, "found the group altas_a3; needed the group atlas_a3"),
+        ({"atlas_a2": ["h1"], "monitorring": ["h9"]}, {}, "found the group monitorring; needed the group monitoring"),
     ],
 )
 def test_each_mistake_is_named(members, change, words):

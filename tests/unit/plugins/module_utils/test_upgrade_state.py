@@ -341,7 +341,11 @@ def test_a_file_that_cannot_be_written_is_an_error(tmp_path):
 
 def test_two_runs_do_not_write_at_once(tmp_path):
     folder = str(tmp_path / "new")
-    with state.alone(folder), pytest.raises(StateError, match="held by another process"), state.alone(folder, 0.2):
+    with (
+        state.folder_lock(folder),
+        pytest.raises(StateError, match="held by another process"),
+        state.folder_lock(folder, 0.2),
+    ):
         pass
-    with state.alone(folder, 0.2):
+    with state.folder_lock(folder, 0.2):
         pass

@@ -78,7 +78,7 @@ def host(monkeypatch, tmp_path):
             if defaults and deployment.FOLDER in defaults:
                 changed = tuple(found.folder if value == deployment.FOLDER else value for value in defaults)
                 monkeypatch.setattr(function, "__defaults__", changed)
-    wrapped = state.alone.__wrapped__
+    wrapped = state.folder_lock.__wrapped__
     monkeypatch.setattr(wrapped, "__defaults__", (found.folder, 0.2))
     monkeypatch.setattr(fleet_state_info, "deployed", lambda: found.deployed)
     return found

@@ -44,7 +44,7 @@ def redirect(monkeypatch, folder):
             if defaults and deployment.FOLDER in defaults:
                 changed = tuple(folder if value == deployment.FOLDER else value for value in defaults)
                 monkeypatch.setattr(function, "__defaults__", changed)
-    wrapped = state.alone.__wrapped__
+    wrapped = state.folder_lock.__wrapped__
     monkeypatch.setattr(wrapped, "__defaults__", (folder, *wrapped.__defaults__[1:]))
 
 

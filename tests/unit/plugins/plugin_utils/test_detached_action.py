@@ -18,8 +18,7 @@ import pytest
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible_collections.ascend.fleet.plugins.module_utils._base import detached
 from ansible_collections.ascend.fleet.plugins.plugin_utils import _detached
-from ansible_collections.ascend.fleet.plugins.plugin_utils._detached import Job, Status
-from ansible_collections.ascend.fleet.plugins.plugin_utils._live import LiveAction
+from ansible_collections.ascend.fleet.plugins.plugin_utils._detached import Job, Status, TransferAction
 
 MARKER = "ascend-fleet-0123"
 RUNNING = '{"started": true, "finished": false, "ansible_job_id": "j1.2"}'
@@ -165,7 +164,7 @@ class Task:
 Answer = Union[Exception, str]
 
 
-class Action(LiveAction):
+class Action(TransferAction):
     """An action on a host that answers what it is told to: the last answer again and again."""
 
     MODULE = "ascend.fleet.image_load"
@@ -247,6 +246,15 @@ def test_work_that_says_nothing_new_for_hours_lives_on(host: Callable[..., Actio
     action = host(*[answer(progress="{}")] * 2000, answer(result=ENDED))
     assert follow(action)[0] == {"changed": True}
     assert action.clock.now > 5000
+
+
+def test_work_that_may_have_been_killed_unseen_ends_by_its_limit(host: Callable[..., Action]) -> None:
+    action = host(answer("unknown", progress="{}"))
+    result, _heard = follow(action)
+    assert result["failed"]
+    assert "no process list" in result["msg"]
+    assert "its limit of 10 s" in result["msg"]
+    assert action.clock.now < 2 * _detached.LOST_SECONDS
 
 
 def test_work_that_is_gone(host: Callable[..., Action]) -> None:
