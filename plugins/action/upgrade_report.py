@@ -76,7 +76,7 @@ class ActionModule(AllHostsAction):
     def _of_this_run_alone(self, options: Mapping[str, Any]) -> bool:
         """Whether the release of an upgrade is one of the command line's extra variables, which no later run has."""
         given = load_extra_vars(self._loader).get("fleet_release")
-        return options["kind"] == "upgrade" and str(given) == options["release"]
+        return bool(options["kind"] == "upgrade" and str(given) == options["release"])
 
 
 def _folder(options: Mapping[str, Any], task_vars: Mapping[str, Any]) -> str:

@@ -6,8 +6,13 @@
 from __future__ import annotations
 
 import pytest
+
+hypothesis = pytest.importorskip("hypothesis")
+
 from ansible_collections.ascend.fleet.plugins.module_utils._upgrade import back, state
 from ansible_collections.ascend.fleet.plugins.module_utils._upgrade.state import Target
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 A, B, C = (Target("r_%s" % name, name * 64) for name in "abc")
 UNITS = ["vllm-m@0.service"]
@@ -95,3 +100,39 @@ def test_hosts_that_an_earlier_upgrade_has_found_good_are_named(on_b):
     hosts = [host("h1", on_c), host("h2", on_b), host("h3", good(on_b, C, 200)), host("h4", begun(on_b, C, 1))]
     assert back.of_earlier_runs(hosts, "r_c", []) == ["h1"]
     assert back.of_earlier_runs(hosts, "r_c", ["h1"]) == []
+
+
+#: How far the change to C has come on a host.
+_REACHED = st.sampled_from(["not", "begun", "deployed", "good"])
+
+
+@given(st.lists(_REACHED, min_size=1, max_size=6), st.lists(st.integers(0, 5), max_size=8), st.data())
+@settings(max_examples=80, deadline=None, derandomize=True)
+def test_wherever_an_upgrade_stopped_and_however_often_the_way_back_is_killed_all_end_on_what_served_before(
+    reached, kills, data
+):
+    """The hosts of B, of which a part was reached by C; the way back runs over its hosts in any order."""
+    assume(set(reached) != {"not"})  # then the newest change is the one before
+    states, runs_last_good = {}, {}
+    for number, far in enumerate(reached):
+        name = "h%d" % number
+        before = upgraded(good(state.empty(), A, 0), B, 100)
+        found = before if far == "not" else begun(before, C, 200)
+        states[name] = good(found, C, 205, change="c200") if far == "good" else found
+        runs_last_good[name] = far != "deployed"
+    moment = 300
+    for length in [*kills, 9]:
+        planned = back.plan([host(name, states[name], runs_last_good[name]) for name in states])
+        assert not set(planned.targets) & set(planned.aside)
+        assert {*planned.targets, *planned.aside} == set(states)
+        assert set(planned.targets.values()) <= {"r_b"}
+        moment += 10
+        for name in data.draw(st.permutations(sorted(planned.targets)))[:length]:
+            states[name] = begun(states[name], B, moment, "rollback")
+            if length == 9 or data.draw(st.booleans()):
+                states[name] = good(states[name], B, moment + 1, change="c%d" % moment)
+            runs_last_good[name] = True
+    assert {found["last_good"]["release"] for found in states.values()} == {"r_b"}
+    assert not [name for name, found in states.items() if found["change"]]
+    # A host that was not reached has not moved: what it served before B is still known.
+    assert all(states[n]["previous_good"] for n, far in zip(states, reached) if far == "not")
