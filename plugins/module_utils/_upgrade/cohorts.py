@@ -185,7 +185,7 @@ def judge(new: Sequence[Host], old: Sequence[Host], gateways: Sequence[Host], re
         _judge_share(figures, beside, request, bad, unclear, few, found.notes)
         _judge_times(figures, beside, request, bad, found.notes)
     unclear += ["it could not be measured: %s" % p for p in found.problems]
-    _conclude(found, bad, unclear, few, request)
+    _decide(found, bad, unclear, few, request)
     return found
 
 
@@ -234,7 +234,7 @@ def _gateways(gateways: Sequence[Host], cohorts: Sequence[Host], found: Verdict)
     for host in [*(h for h in gateways if h.name not in members), *cohorts]:
         lacking, before, after = _pair(host)
         if lacking:
-            # Of a host of the cohorts this is told there.
+            # The figures of the cohorts name their own hosts that were not read.
             problems += [] if host.name in members else ["gateway %s: %s" % (host.name, lacking)]
             continue
         own = (before.get("gateway"), after.get("gateway"))
@@ -251,7 +251,8 @@ def _gateways(gateways: Sequence[Host], cohorts: Sequence[Host], found: Verdict)
             words = "gateway %s: it was reloaded or restarted, and what it counted before that is not known"
             found.notes.append(words % host.name)
     found.problems += problems
-    return _Gateways(samples.by_replica(answers), whole and not problems)
+    # Where no gateway counts, which of the aborts are clients that left is not known either.
+    return _Gateways(samples.by_replica(answers), bool(answers) and whole and not problems)
 
 
 # - rules -
@@ -334,7 +335,7 @@ def _judge_times(
             bad.append("%s: %.2f preemptions per request; needed at most %g" % (where, rate, limit))
 
 
-def _conclude(found: Verdict, bad: list[str], unclear: list[str], few: list[str], request: Request) -> None:
+def _decide(found: Verdict, bad: list[str], unclear: list[str], few: list[str], request: Request) -> None:
     """The verdict, and what to do."""
     if bad:
         found.verdict, found.reasons, found.go_on = BAD, bad, False

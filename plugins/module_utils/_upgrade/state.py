@@ -357,7 +357,7 @@ def _expect(state: Mapping[str, Any], change: str, target: Optional[Target] = No
 def _replica(
     before: Optional[Mapping[str, Any]], target: Target, measured: Optional[Mapping[str, Any]], moment: str
 ) -> dict[str, Any]:
-    """What is known of a replica that serves this deployment; what is not measured anew stays while it is the same."""
+    """The entry of a replica. Figures that this run has not measured are kept while the deployment is the same."""
     same = before is not None and before["digest"] == target.digest
     known: Mapping[str, Any] = before if same and before is not None else {"since": moment}
     found = {"release": target.release, "digest": target.digest, "since": known["since"]}

@@ -13,6 +13,7 @@ PLUGINS = Path(__file__).resolve().parents[3] / "plugins"
 GONE = {
     "_also",
     "_because",
+    "_conclude",
     "_doomed",
     "_foretell",
     "_live",

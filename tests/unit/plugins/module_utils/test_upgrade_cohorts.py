@@ -162,6 +162,13 @@ def test_a_client_that_leaves_is_no_failure_of_the_release():
     assert (found.verdict, found.figures[0]["failed"], found.figures[0]["engine_aborts"]) == ("bad", 10, 30)
 
 
+def test_without_a_gateway_aborts_decide_nothing():
+    """Nobody has seen whether clients left."""
+    aborted = {"finished": {"stop": 1470.0, "error": 3.0, "abort": 30.0}}
+    found = judge([host("n1", **aborted)], [host("o1")], [])
+    assert (found.verdict, found.figures[0]["failed"], found.figures[0]["engine_aborts"]) == ("good", 0, 30)
+
+
 def test_a_gateway_that_was_reloaded_is_told_and_aborts_do_not_count_then():
     aborted = {"finished": {"stop": 1470.0, "error": 3.0, "abort": 30.0}}
     seen = gateway(n1={"answers": 300, "client_aborts": 10})
