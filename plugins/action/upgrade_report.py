@@ -127,6 +127,7 @@ class Planned:
         self._options = options
         self._play = play
         self._releases = releases
+        self._goes_back = options["kind"] == "rollback"
         self._hosts = Hosts(task_vars)
         self._in_play = PlayHosts(task_vars)
         self._expected = self._hosts.expected(self._in_play.everyone)
@@ -156,7 +157,10 @@ class Planned:
             before=_deployment(hosts.registered(name, STATE).get("deployment")) or self._recorded(name),
             after=self._after(name) if changes else None,
             plan=plan,
-            downloads=downloads(hosts.mapping(name, "artifact_fetch_result")) if changes else (),
+            # A rollback is from what the host has kept.
+            downloads=downloads(hosts.mapping(name, "artifact_fetch_result"))
+            if changes and not self._goes_back
+            else (),
             expected_seconds=self._expected.seconds(name, plan),
             outages=[str(w).partition(": ")[2] for w in outages] or list((plan or {}).get("outages") or ()),
         )
@@ -168,7 +172,7 @@ class Planned:
 
     def _after(self, name: str) -> Optional[plan_table.Deployment]:
         if self._options["wanted_variable"]:
-            return _deployment(self._hosts.mapping(name, self._options["wanted_variable"]))
+            return _deployment(self._hosts.registered(name, self._options["wanted_variable"]).get("deployment"))
         try:
             node = self._hosts.registered(name, "__npu_preflight_about").get("node")
             variables = self._play.of(name, {"__vllm_serve_known": node} if node else None)

@@ -81,8 +81,8 @@ options:
     default: false
   wanted_variable:
     description: >-
-      The variable of the hosts with the deployment that they go to, with C(release) and C(units). Empty means that the
-      release and the variables of the roles tell.
+      The variable of the hosts with a result of M(ascend.fleet.fleet_state_info), whose C(deployment) they go to. Empty
+      means that the release and the variables of the roles tell.
     type: str
     default: ''
 attributes:

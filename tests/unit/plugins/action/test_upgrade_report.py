@@ -121,7 +121,7 @@ def test_a_rollback_shows_the_deployment_that_hosts_go_back_to(shown, monkeypatc
         "release": {"release": "older", "serve": {}},
         "units": [{"name": UNIT, "docker_argv": ["run", "--n", "0"]}],
     }
-    own = planned(target=target)
+    own = planned(target={"deployment": target})
     row = run(monkeypatch, {"h1": own}, check_mode=True, kind="rollback", wanted_variable="target")["plan"]["hosts"][0]
     assert (row["release_after"], row["argv"][0]["diff"]) == ("older", ["---n 1", "+--n 0"])
 
