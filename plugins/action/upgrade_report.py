@@ -296,6 +296,9 @@ def replicas(
         found = {unit: about for unit, about in found.items() if unit not in gone}
     last = (state.get("last_good") or {}).get("release")
     proven = {report.GOOD: wanted, report.ROLLED_BACK: last}.get(str(kind))
+    if proven:
+        # Also those that had come there before, in a run that was interrupted.
+        found = {unit: {**about, "release": proven} for unit, about in found.items()}
     for unit, about in (outcome.get("replicas") or {}).items():
         found[str(unit)] = {"release": proven, **about}
     for unit, about in found.items():

@@ -178,6 +178,12 @@ def test_a_host_that_was_taken_back_serves_its_last_good_release(shown, monkeypa
     assert report["releases"] == {"new": ["h1:0"]}
 
 
+def test_replicas_that_an_interrupted_run_had_brought_there_serve_it_too(shown, monkeypatch):
+    own = state(__upgrade_outcome={"outcome": "good", "why": "", "replicas": {}})
+    row = run(monkeypatch, {"h1": own})["report"]["hosts"][0]
+    assert ({r["release"] for r in row["replicas"]}, row["on_it"]) == ({"new"}, True)
+
+
 def test_hosts_that_were_not_changed_serve_what_they_served(shown, monkeypatch):
     hosts = {"h1": changed(), "h2": planned(), "h3": planned(), "h4": planned(fleet_maintenance={"reason": "a fan"})}
     report = run(monkeypatch, hosts, waves={**WAVES, "left": ["h3"]}, alive=["h1", "h3", "h4"])["report"]
