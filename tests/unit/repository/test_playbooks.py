@@ -84,3 +84,11 @@ def test_what_follows_the_waves_follows_also_where_a_wave_has_lost_all_of_its_ho
 def test_a_change_of_the_fleet_is_not_done_by_half(name: str) -> None:
     files = [task.get("ansible.builtin.import_tasks") for play in plays(name) for task in play.get("tasks", [])]
     assert "tasks/refuse_tags.yml" in files
+
+
+def test_no_canary_is_a_value_and_not_the_default() -> None:
+    # `default(omit, true)` takes an empty list for nothing: then the first host of each generation is the canary.
+    texts = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.rglob("*.yml")}
+    given = [name for name, text in texts.items() if 'canary: "{{ fleet_canary | default(omit) }}"' in text]
+    assert sorted(given) == ["driver_gate.yml", "upgrade_gate.yml"]
+    assert [name for name, text in texts.items() if "fleet_canary | default(omit, true)" in text] == []
