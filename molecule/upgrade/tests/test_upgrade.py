@@ -366,6 +366,21 @@ def test_asked_to_stop(fleet_of):
 
 
 @thorough
+def test_nothing_in_service_on_a_host(fleet_of):
+    """What is started there goes through the same gates as what is replaced."""
+    serving = fleet_of
+    name, other = "a host with nothing in service", serving.other_release()
+    with serving.change("its engines are stopped", settled=serving.count - 2):
+        serving.on("a2-2", "systemctl stop 'vllm-*@*.service'")
+    with serving.change(name):
+        output = serving.upgrade(other, *QUICK)
+    unnoticed(serving, name, allowed_out=ALLOWED_OUT + 2)
+    assert "at_once_proven.yml for a2-2" in output, output[-6000:]
+    is_wholly_on(serving, other)
+    assert all(replica["out_seconds"] for replica in serving.state("a2-2")["replicas"].values())
+
+
+@thorough
 def test_disk_full_at_stage(fleet_of):
     serving = fleet_of
     name, other, here = "disk full at stage", serving.other_release(), serving.one_release()
