@@ -17,7 +17,6 @@ from ..module_utils._release import inventory, variables
 from ..plugin_utils import _fleet_check, _gateway, _host_variables, _locks, _site_checks
 
 COLLECTION = Path(__file__).resolve().parents[2]
-#: Hosts beside the NPU hosts whose variables are checked.
 
 
 def stale_copy(playbook_dir: str, loaded: Path = COLLECTION) -> Optional[inventory.Mistake]:

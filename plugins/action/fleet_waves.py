@@ -14,7 +14,7 @@ from ..module_utils._serving.settings import ServingError
 from ..module_utils._upgrade import lease, window
 from ..plugin_utils import _controller, _wave_plan
 from ..plugin_utils._progress_lines import display
-from ..plugin_utils._registered import AllHostsAction
+from ..plugin_utils._registered import AllHostsAction, together
 from ..plugin_utils._upgrade_hosts import Hosts
 
 
@@ -70,7 +70,7 @@ def _held(hosts: Hosts, found: waves.Waves, options: Mapping[str, Any]) -> list[
     """Why hosts may not be changed beside the change of somebody else, a line for each lease."""
     known = _controller.claim({})
     claim = lease.Claim(known["holder"], known["controller"], options["change"], process=known["process"])
-    lines: dict[str, list[str]] = {}
+    hindered: dict[str, str] = {}
     for name in [host.name for group in found.groups for host in group.hosts]:
         about = hosts.mapping(name, options["variable"]).get("lease")
         if about and (hosts.plan(name, options["variable"]) or {}).get("steps"):
@@ -78,8 +78,8 @@ def _held(hosts: Hosts, found: waves.Waves, options: Mapping[str, Any]) -> list[
             gone = left if _controller.is_gone(left) else None
             words = lease.hindrance(about, claim, take_over=options["take_over"], gone=gone)
             if words:
-                lines.setdefault(words, []).append(name)
-    return ["%s: %s" % (", ".join(names), words) for words, names in lines.items()]
+                hindered[name] = words
+    return together(hindered)
 
 
 def _seconds(found: waves.Waves, bake_minutes: list[float]) -> list[Optional[float]]:

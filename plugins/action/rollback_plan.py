@@ -11,7 +11,7 @@ from typing import Any, Mapping, Optional, Sequence
 from ..module_utils._base.native import to_native_types
 from ..module_utils._upgrade import back, window
 from ..plugin_utils._progress_lines import display
-from ..plugin_utils._registered import AllHostsAction, PlayHosts, failure
+from ..plugin_utils._registered import AllHostsAction, PlayHosts, failure, together
 from ..plugin_utils._upgrade_hosts import STATE, Hosts
 
 
@@ -97,9 +97,5 @@ def _of_this_run(found: Sequence[back.Host], release: str, changed: Sequence[str
 
 def _held(hosts: Hosts, names: Sequence[str], variable: str) -> list[str]:
     """Why hosts could not be held for this change, a line for each reason."""
-    lines: dict[str, list[str]] = {}
-    for name in names:
-        lease = hosts.mapping(name, variable)
-        if lease.get("failed"):
-            lines.setdefault(failure(lease), []).append(name)
-    return ["%s: %s" % (", ".join(named), words) for words, named in lines.items()]
+    leases = {name: hosts.mapping(name, variable) for name in names}
+    return together({name: failure(lease) for name, lease in leases.items() if lease.get("failed")})

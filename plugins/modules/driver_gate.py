@@ -22,6 +22,7 @@ description:
   - Hosts whose variable C(fleet_maintenance) says that they are left alone are left out and named.
   - Use it with C(run_once).
 extends_documentation_fragment:
+  - ascend.fleet.on_controller
   - ascend.fleet.waves
 options:
   release:
@@ -48,22 +49,9 @@ options:
     type: str
     default: __npu_driver_about
 attributes:
-  action:
-    description: Runs on the controller and needs no connection.
-    support: full
-  bypass_host_loop:
-    description: Looks at all hosts of the play, and is meant for C(run_once).
-    support: none
   check_mode:
     description: Returns the same; reasons are warnings then.
     support: full
-  diff_mode:
-    description: Changes nothing.
-    support: none
-  platform:
-    description: Runs on the controller.
-    support: full
-    platforms: posix
 seealso:
   - module: ascend.fleet.fleet_waves
   - module: ascend.fleet.driver_report

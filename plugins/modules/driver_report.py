@@ -17,6 +17,8 @@ description:
   - Otherwise one table shows what has become of each host. A host that is in maintenance is named with the address of
     its BMC and with what to look at.
   - Use it with C(run_once).
+extends_documentation_fragment:
+  - ascend.fleet.on_controller
 options:
   release:
     description: The name of the release whose versions are wanted.
@@ -49,22 +51,12 @@ options:
     type: bool
     default: false
 attributes:
-  action:
-    description: Runs on the controller and needs no connection.
-    support: full
-  bypass_host_loop:
-    description: Looks at all hosts of the play, and is meant for C(run_once).
-    support: none
   check_mode:
     description: Shows the same. What O(folder) names is written.
     support: full
   diff_mode:
     description: Has no difference to show.
     support: none
-  platform:
-    description: Runs on the controller.
-    support: full
-    platforms: posix
 seealso:
   - module: ascend.fleet.driver_gate
 """

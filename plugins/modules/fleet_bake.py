@@ -19,6 +19,8 @@ description:
   - It is V(bad) where the new release fails. It is V(inconclusive) where something could not be measured, or there were
     too few requests; that is no sign against the new release.
   - Prints one table. Runs on the controller alone. Use it with C(run_once).
+extends_documentation_fragment:
+  - ascend.fleet.on_controller
 options:
   new:
     description: The hosts that run the new release, with all of their replicas.
@@ -76,22 +78,12 @@ options:
     type: str
     default: ''
 attributes:
-  action:
-    description: Runs on the controller and needs no connection.
-    support: full
   bypass_host_loop:
     description: Looks at many hosts, and is meant for C(run_once).
     support: none
   check_mode:
     description: Changes nothing in any mode.
     support: full
-  diff_mode:
-    description: Changes nothing.
-    support: none
-  platform:
-    description: Runs on the controller.
-    support: full
-    platforms: posix
 seealso:
   - module: ascend.fleet.vllm_metrics_info
   - module: ascend.fleet.fleet_waves

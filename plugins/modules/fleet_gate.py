@@ -26,6 +26,7 @@ description:
     reached.
   - Use it with C(run_once).
 extends_documentation_fragment:
+  - ascend.fleet.on_controller
   - ascend.fleet.waves
 options:
   release:
@@ -57,22 +58,9 @@ options:
     type: str
     default: __upgrade_lease
 attributes:
-  action:
-    description: Runs on the controller and needs no connection.
-    support: full
-  bypass_host_loop:
-    description: Looks at all hosts of the play, and is meant for C(run_once).
-    support: none
   check_mode:
     description: Returns the same; reasons are warnings then. That nothing is staged is no reason.
     support: full
-  diff_mode:
-    description: Changes nothing.
-    support: none
-  platform:
-    description: Runs on the controller.
-    support: full
-    platforms: posix
 seealso:
   - module: ascend.fleet.fleet_waves
   - module: ascend.fleet.upgrade_report

@@ -18,6 +18,8 @@ description:
     tells, the wave may begin as long as the time is not over.
   - After a wave, it stops where a host has failed. That a new release does not prove itself decides before all else.
   - Use it with C(run_once).
+extends_documentation_fragment:
+  - ascend.fleet.on_controller
 options:
   state:
     description: Whether the wave begins, or its hosts have been changed.
@@ -61,22 +63,12 @@ options:
     type: str
     default: ''
 attributes:
-  action:
-    description: Runs on the controller and needs no connection.
-    support: full
   bypass_host_loop:
     description: Looks at all hosts of the wave, and is meant for C(run_once).
     support: none
   check_mode:
     description: Returns the same.
     support: full
-  diff_mode:
-    description: Changes nothing.
-    support: none
-  platform:
-    description: Runs on the controller.
-    support: full
-    platforms: posix
 seealso:
   - module: ascend.fleet.fleet_waves
 """

@@ -27,6 +27,7 @@ description:
   - Use it with C(run_once). What it returns is for C(hosts) and C(serial) of the next play, or for a loop over
     RV(groups) in it.
 extends_documentation_fragment:
+  - ascend.fleet.on_controller
   - ascend.fleet.waves
 options:
   variable:
@@ -64,22 +65,9 @@ options:
     type: str
     default: __upgrade_state
 attributes:
-  action:
-    description: Runs on the controller and needs no connection.
-    support: full
-  bypass_host_loop:
-    description: Looks at all hosts of the play, and is meant for C(run_once).
-    support: none
   check_mode:
     description: Returns the same. An outage that is not accepted is a warning then.
     support: full
-  diff_mode:
-    description: Changes nothing.
-    support: none
-  platform:
-    description: Runs on the controller.
-    support: full
-    platforms: posix
 seealso:
   - module: ascend.fleet.vllm_change
 """

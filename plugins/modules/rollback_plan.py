@@ -18,6 +18,8 @@ description:
     only the hosts with it go back.
   - Hosts under maintenance, and hosts that were not reached, are left alone and named.
   - Use it with C(run_once).
+extends_documentation_fragment:
+  - ascend.fleet.on_controller
 options:
   release:
     description: The release that is left. By default it is that of the newest change.
@@ -39,22 +41,9 @@ options:
     type: str
     default: __upgrade_lease
 attributes:
-  action:
-    description: Runs on the controller and needs no connection.
-    support: full
-  bypass_host_loop:
-    description: Looks at all hosts of the play, and is meant for C(run_once).
-    support: none
   check_mode:
     description: Returns the same.
     support: full
-  diff_mode:
-    description: Changes nothing.
-    support: none
-  platform:
-    description: Runs on the controller.
-    support: full
-    platforms: posix
 seealso:
   - module: ascend.fleet.fleet_state_info
 """

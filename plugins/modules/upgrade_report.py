@@ -22,6 +22,8 @@ description:
   - What is not known is shown as unknown.
   - Keeps the same as JSON and as Markdown on the controller.
   - Use it with C(run_once), in a play with all hosts.
+extends_documentation_fragment:
+  - ascend.fleet.on_controller
 options:
   release:
     description: The name of the release that all hosts are to serve afterwards.
@@ -86,22 +88,12 @@ options:
     type: str
     default: ''
 attributes:
-  action:
-    description: Runs on the controller and needs no connection.
-    support: full
-  bypass_host_loop:
-    description: Looks at all hosts of the play, and is meant for C(run_once).
-    support: none
   check_mode:
     description: Shows the plan instead of the report. Writes files only where O(folder) is set.
     support: full
   diff_mode:
     description: With it the plan shows the commands of the replicas, before and after.
     support: full
-  platform:
-    description: Runs on the controller.
-    support: full
-    platforms: posix
 seealso:
   - module: ascend.fleet.fleet_gate
   - module: ascend.fleet.fleet_waves

@@ -28,6 +28,14 @@ def failure(result: Mapping[str, Any], otherwise: str = "no reason was given", m
     return "unreachable: %s" % words if result.get("unreachable") else words
 
 
+def together(words: Mapping[str, str]) -> list[str]:
+    """What is said of hosts, by host; a line for each text, with all hosts that it holds for before it."""
+    hosts: dict[str, list[str]] = {}
+    for host, text in words.items():
+        hosts.setdefault(text, []).append(host)
+    return ["%s: %s" % (", ".join(names), text) for text, names in hosts.items()]
+
+
 def unread(result: Any) -> Optional[str]:
     """Why a registered result of ``npu_info`` holds no node, in a line; None when it holds one."""
     result = to_native_types(result)

@@ -373,7 +373,7 @@ def test_nothing_in_service_on_a_host(fleet_of):
     with serving.change(name):
         began = time.time()
         serving.on("a2-2", "systemctl stop 'vllm-*@*.service'")
-        output = serving.upgrade(other, *QUICK)
+        output = serving.upgrade(other)
     costs_only_open_streams(serving, name, began)
     assert "at_once_proven.yml for a2-2" in output, output[-6000:]
     is_wholly_on(serving, other)
